@@ -1,0 +1,35 @@
+//! Smooth weighted round robin (nginx's algorithm), without a lock.
+//!
+//! Each pick gives every candidate its weight, takes the richest, and takes the
+//! round's total from it. The counters are atomics: two picks that overlap may
+//! choose the same endpoint once, but what is given and taken always balances,
+//! so that the shares hold over any longer stretch.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::Slot;
+
+/// An endpoint's place in the round.
+#[derive(Debug, Default)]
+pub struct Turn(AtomicI64);
+
+/// The next endpoint in turn, of those that are `available`.
+pub(super) fn next<S: Slot>(slots: &[S], available: impl Fn(usize, &S) -> bool) -> Option<usize> {
+    let mut total = 0;
+    let mut best: Option<(usize, i64)> = None;
+    for (index, slot) in slots.iter().enumerate() {
+        if !available(index, slot) {
+            continue;
+        }
+        let weight = i64::from(slot.weight());
+        total += weight;
+        // Relaxed: only the sums matter, nothing is published through them.
+        let current = slot.turn().0.fetch_add(weight, Ordering::Relaxed) + weight;
+        if best.is_none_or(|(_, richest)| current > richest) {
+            best = Some((index, current));
+        }
+    }
+    let (index, _) = best?;
+    slots[index].turn().0.fetch_sub(total, Ordering::Relaxed);
+    Some(index)
+}

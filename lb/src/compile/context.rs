@@ -1,0 +1,89 @@
+//! Where compilation stands: problems by path, names, files.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use crate::config::{Document, Loaded, Node, Path, Position, Problems, Value, did_you_mean};
+
+/// What every part of the compiler needs.
+pub(super) struct Context<'c> {
+    document: &'c Document,
+    written: &'c Document,
+    directory: &'c FilePath,
+    problems: &'c mut Problems,
+}
+
+/// A path of steps, written `at!["upstreams", name, "endpoints", 3]`.
+macro_rules! at {
+    ($($step:expr),* $(,)?) => {
+        [$($crate::config::Step::from($step)),*].into_iter().collect::<$crate::config::Path>()
+    };
+}
+pub(super) use at;
+
+impl<'c> Context<'c> {
+    pub(super) fn new(
+        loaded: &'c Loaded,
+        directory: &'c FilePath,
+        problems: &'c mut Problems,
+    ) -> Self {
+        Self { document: &loaded.document, written: &loaded.written, directory, problems }
+    }
+
+    /// Records an error about the value at `path`.
+    pub(super) fn error(&mut self, path: Path, message: impl Into<String>) {
+        let (position, path) = self.locate(&path);
+        self.problems.error_at(position, path, message);
+    }
+
+    /// Records a warning about the value at `path`.
+    pub(super) fn warn(&mut self, path: Path, message: impl Into<String>) {
+        let (position, path) = self.locate(&path);
+        self.problems.warning_at(position, path, message);
+    }
+
+    /// Records an error about a name that nothing has. Silent when the name is
+    /// written but its section is broken: that was reported already.
+    pub(super) fn unknown_name<'n>(
+        &mut self,
+        path: Path,
+        section: &str,
+        what: &str,
+        name: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
+        if self.written.root.key(section).and_then(|section| section.key(name)).is_some() {
+            return;
+        }
+        let known: Vec<&str> = known.into_iter().collect();
+        let hint = did_you_mean(name, known.iter().copied());
+        let hint = match (hint.is_empty(), known.is_empty()) {
+            (false, _) => hint,
+            (true, true) => format!("; there is none under {section}"),
+            (true, false) => format!("; known: {}", known.join(", ")),
+        };
+        self.error(path, format!("there is no {what} \"{name}\"{hint}"));
+    }
+
+    /// Whether `section.name` is written, sound or not.
+    pub(super) fn is_written(&self, section: &str) -> bool {
+        self.written.root.key(section).is_some()
+    }
+
+    /// A file named in the configuration: relative to the configuration file.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The position and the written path of a value, or of what is closest.
+    fn locate(&self, path: &Path) -> (Position, Path) {
+        let (node, exact): (&Node, bool) = self.document.closest(path);
+        let block = matches!(node.value, Value::Map(_) | Value::List(_));
+        let position = if exact && !block { node.position } else { node.key_position };
+        (position, node.path.clone())
+    }
+
+    /// Where the value at `path` begins, for messages that point elsewhere.
+    pub(super) fn line(&self, path: &Path) -> u64 {
+        self.document.closest(path).0.key_position.line
+    }
+}

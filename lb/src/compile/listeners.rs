@@ -1,0 +1,132 @@
+//! Listeners and their certificates.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::context::{Context, at};
+use super::headers;
+use crate::config::{self, Alpn, Certificate, ListenerTls, TlsVersion};
+use crate::snapshot::{Listener, Process};
+use crate::tls::{self, ServerTlsSettings};
+use crate::values::BindAddress;
+
+pub(super) fn listeners(
+    written: &BTreeMap<String, config::Listener>,
+    process: &Process,
+    context: &mut Context<'_>,
+) -> Vec<Listener> {
+    if written.is_empty() && !context.is_written("listeners") {
+        context.error(at![], "there are no listeners; add one under \"listeners\"");
+    }
+    let mut bound: HashMap<BindAddress, String> = HashMap::new();
+    bound.insert(BindAddress::Tcp(process.status), "the status server".to_owned());
+    let mut listeners = Vec::with_capacity(written.len());
+    for (name, listener) in written {
+        let config::Listener { bind, response_headers, tls } = listener;
+        if bind.is_empty() {
+            context.error(
+                at!["listeners", name.as_str(), "bind"],
+                "a listener needs at least one address",
+            );
+        }
+        for (index, address) in bind.iter().enumerate() {
+            let by_system = matches!(address, BindAddress::Tcp(address) if address.port() == 0);
+            let owner = format!("listener \"{name}\"");
+            if let Some(first) = bound.insert(address.clone(), owner).filter(|_| !by_system) {
+                context.error(
+                    at!["listeners", name.as_str(), "bind", index],
+                    format!("{address} is already bound by {first}"),
+                );
+            }
+        }
+        let edits = headers::edits(
+            response_headers.as_ref(),
+            &at!["listeners", name.as_str(), "response_headers"],
+            context,
+        );
+        let edits = without_hsts_on_plain(name, tls.is_some(), edits, context);
+        listeners.push(Listener {
+            name: name.as_str().into(),
+            bind: bind.clone(),
+            response_headers: edits,
+            tls: tls.as_ref().and_then(|tls| server_tls(name, tls, context)),
+        });
+    }
+    listeners
+}
+
+/// RFC 6797 §7.2: never over plain HTTP.
+fn without_hsts_on_plain(
+    name: &str,
+    tls: bool,
+    mut edits: crate::response::HeaderEdits,
+    context: &mut Context<'_>,
+) -> crate::response::HeaderEdits {
+    let hsts = |field: &http::HeaderName| *field == http::header::STRICT_TRANSPORT_SECURITY;
+    if !tls && edits.set.iter().chain(&edits.add).any(|(field, _)| hsts(field)) {
+        context.warn(
+            at!["listeners", name, "response_headers"],
+            "Strict-Transport-Security is never sent on a listener without TLS (RFC 6797 section 7.2)",
+        );
+        edits.set.retain(|(field, _)| !hsts(field));
+        edits.add.retain(|(field, _)| !hsts(field));
+    }
+    edits
+}
+
+fn server_tls(
+    name: &str,
+    written: &ListenerTls,
+    context: &mut Context<'_>,
+) -> Option<Arc<rustls::ServerConfig>> {
+    let ListenerTls { min_version, alpn, certificates } = written;
+    let at_tls = at!["listeners", name, "tls"];
+    if certificates.is_empty() {
+        context.error(at_tls.join("certificates"), "a TLS listener needs at least one certificate");
+        return None;
+    }
+    let mut loaded = Vec::with_capacity(certificates.len());
+    let mut complete = true;
+    for (index, Certificate { cert, key }) in certificates.iter().enumerate() {
+        match tls::load_certificate(&context.file(cert), &context.file(key)) {
+            Ok(certificate) => loaded.push(certificate),
+            Err(error) => {
+                complete = false;
+                let key_is_at_fault = match &error {
+                    tls::CertificateError::Unreadable { file, .. }
+                    | tls::CertificateError::Missing { file, .. }
+                    | tls::CertificateError::Malformed { file, .. }
+                    | tls::CertificateError::BadCertificate { file } => {
+                        *file == context.file(key).display().to_string()
+                    }
+                    tls::CertificateError::Encrypted { .. }
+                    | tls::CertificateError::BadKey { .. }
+                    | tls::CertificateError::Mismatch { .. } => true,
+                };
+                let field = if key_is_at_fault { "key" } else { "cert" };
+                context
+                    .error(at_tls.join("certificates").join(index).join(field), error.to_string());
+            }
+        }
+    }
+    let alpn = alpn.clone().unwrap_or_else(|| vec![Alpn::H2, Alpn::Http1]);
+    if alpn.is_empty() {
+        context
+            .error(at_tls.join("alpn"), "a TLS listener needs at least one protocol: h2, http/1.1");
+    }
+    let settings = ServerTlsSettings {
+        certificates: loaded,
+        only_tls13: *min_version == Some(TlsVersion::V13),
+        alpn: alpn
+            .iter()
+            .map(|protocol| match protocol {
+                Alpn::H2 => b"h2".to_vec(),
+                Alpn::Http1 => b"http/1.1".to_vec(),
+            })
+            .collect(),
+    };
+    if !complete {
+        return None;
+    }
+    tls::server_config(settings).map_err(|error| context.error(at_tls, error.to_string())).ok()
+}

@@ -1,0 +1,275 @@
+//! Upstreams and rate limits.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::{Context, at};
+use super::inherit;
+use crate::balance::{Picker, Ring};
+use crate::config::{self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, StatusItem};
+use crate::limit::RateLimiter;
+use crate::snapshot::Limit;
+use crate::tls;
+use crate::upstream::{
+    CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, Registry, Upstream, UpstreamTls,
+};
+use crate::values::{KeyPart, Span, StatusRange};
+
+/// As many keys as nginx's 10 MB zone holds on 64 bits.
+const DEFAULT_MAX_KEYS: u32 = 80_000;
+
+pub(super) fn upstreams(
+    written: &BTreeMap<String, config::Upstream>,
+    defaults: Option<&Defaults>,
+    context: &mut Context<'_>,
+    registry: &Registry,
+) -> Vec<Arc<Upstream>> {
+    written
+        .iter()
+        .map(|(name, upstream)| {
+            Arc::new(compile_upstream(name, upstream, defaults, context, registry))
+        })
+        .collect()
+}
+
+pub(super) fn limits(written: &BTreeMap<String, config::RateLimit>) -> Vec<Limit> {
+    written
+        .iter()
+        .map(|(name, limit)| {
+            let config::RateLimit { key: _, rate, burst, status: _, max_keys } = limit;
+            let limiter =
+                RateLimiter::new(*rate, burst.unwrap_or(0), max_keys.unwrap_or(DEFAULT_MAX_KEYS));
+            Limit { name: name.as_str().into(), limiter: Arc::new(limiter) }
+        })
+        .collect()
+}
+
+fn compile_upstream(
+    name: &str,
+    written: &config::Upstream,
+    defaults: Option<&Defaults>,
+    context: &mut Context<'_>,
+    registry: &Registry,
+) -> Upstream {
+    let config::Upstream {
+        balance,
+        hash_key,
+        protocol,
+        tls,
+        endpoints,
+        health_check,
+        passive_health,
+        min_healthy_percent,
+        // Routes inherit these two.
+        timeouts: _,
+        retry,
+        keepalive,
+    } = written;
+    let path = at!["upstreams", name];
+    let name: Arc<str> = name.into();
+
+    if endpoints.is_empty() {
+        context.error(path.join("endpoints"), "an upstream needs at least one endpoint");
+    }
+    let mut seen = HashSet::new();
+    let mut compiled = Vec::with_capacity(endpoints.len());
+    for (index, config::Endpoint { address, weight }) in endpoints.iter().enumerate() {
+        if !seen.insert(address) {
+            context.error(
+                path.join("endpoints").join(index),
+                format!(
+                    "{address} is already an endpoint of this upstream; give it a weight instead"
+                ),
+            );
+            continue;
+        }
+        let weight = u32::from(weight.unwrap_or(1));
+        compiled.push(Endpoint { weight, state: registry.endpoint(&name, address) });
+    }
+
+    let balance = balance.unwrap_or(Balance::LeastConnections);
+    let hash_key = match (balance, hash_key) {
+        (Balance::ConsistentHash, Some(key)) => parts(key),
+        (Balance::ConsistentHash, None) => Arc::new([KeyPart::Uri]),
+        (Balance::IpHash, None) => Arc::new([KeyPart::ClientIp]),
+        (_, None) => Arc::new([]),
+        (_, Some(_)) => {
+            context
+                .error(path.join("hash_key"), "hash_key only goes with balance: consistent_hash");
+            Arc::new([])
+        }
+    };
+    let picker = match balance {
+        Balance::LeastConnections => Picker::LeastConnections,
+        Balance::RoundRobin => Picker::RoundRobin,
+        Balance::Random => Picker::Random,
+        Balance::IpHash | Balance::ConsistentHash => Picker::Hash(Ring::new(
+            compiled.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight)),
+        )),
+    };
+
+    let protocol = match protocol.unwrap_or(config::Protocol::Http) {
+        config::Protocol::Http => Protocol::Http1,
+        config::Protocol::Https => Protocol::Http1Tls,
+        config::Protocol::H2c => Protocol::Http2,
+        config::Protocol::H2 => Protocol::Http2Tls,
+    };
+    let default_passive = defaults.and_then(|defaults| defaults.passive_health.as_ref());
+    let default_keepalive = defaults.and_then(|defaults| defaults.keepalive.as_ref());
+    let default_retry = defaults.and_then(|defaults| defaults.retry.as_ref());
+    let (max_idle, idle_timeout) = inherit::keepalive(&[keepalive.as_ref(), default_keepalive]);
+    let shared = registry.shared(&name);
+    Upstream {
+        picker,
+        hash_key,
+        endpoints: compiled,
+        protocol,
+        tls: upstream_tls(tls.as_ref(), protocol, &path, context),
+        check: health_check
+            .as_ref()
+            .map(|check| check_settings(check, &path.join("health_check"), context)),
+        passive: inherit::passive(
+            &[passive_health.as_ref(), default_passive],
+            *min_healthy_percent,
+        ),
+        idle_timeout,
+        max_idle,
+        budget: inherit::budget(&[retry.as_ref(), default_retry]),
+        shared,
+        name,
+    }
+}
+
+fn upstream_tls(
+    written: Option<&config::UpstreamTls>,
+    protocol: Protocol,
+    path: &Path,
+    context: &mut Context<'_>,
+) -> Option<UpstreamTls> {
+    let path = path.join("tls");
+    if !protocol.is_tls() {
+        if written.is_some() {
+            context.error(path, "tls only goes with protocol: https or h2");
+        }
+        return None;
+    }
+    let (ca, server_name) = match written {
+        None => (None, None),
+        Some(config::UpstreamTls { ca, server_name }) => (ca.as_deref(), server_name.clone()),
+    };
+    if let Some(name) = &server_name
+        && rustls_pki_types::ServerName::try_from(name.as_str()).is_err()
+    {
+        context.error(
+            path.join("server_name"),
+            format!("\"{name}\" is not a name that TLS can ask for"),
+        );
+    }
+    let authorities = match ca.map(|ca| tls::load_authorities(&context.file(ca))) {
+        None => None,
+        Some(Ok(authorities)) => Some(authorities),
+        Some(Err(error)) => {
+            context.error(path.join("ca"), error.to_string());
+            return None;
+        }
+    };
+    let alpn = if protocol.is_http2() { vec![b"h2".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    match tls::client_config(authorities.as_deref(), alpn) {
+        Ok(client) => Some(UpstreamTls { authorities, server_name, client }),
+        Err(error) => {
+            context.error(path.join("ca"), error.to_string());
+            None
+        }
+    }
+}
+
+fn check_settings(
+    written: &config::HealthCheck,
+    path: &Path,
+    context: &mut Context<'_>,
+) -> CheckSettings {
+    let config::HealthCheck {
+        kind,
+        path: check_path,
+        host,
+        expect_status,
+        expect_body,
+        interval,
+        failing_interval,
+        timeout,
+        unhealthy_after,
+        healthy_after,
+    } = written;
+    let kind = match kind.unwrap_or(HealthCheckKind::Http) {
+        HealthCheckKind::Tcp => {
+            let http_only = [
+                ("path", check_path.is_some()),
+                ("host", host.is_some()),
+                ("expect_status", expect_status.is_some()),
+                ("expect_body", expect_body.is_some()),
+            ];
+            for (key, _) in http_only.iter().filter(|(_, given)| *given) {
+                context.error(path.join(*key), format!("{key} only goes with type: http"));
+            }
+            CheckKind::Tcp
+        }
+        HealthCheckKind::Http => {
+            let target = check_path.clone().unwrap_or_else(|| "/".to_owned());
+            if !target.starts_with('/') || target.parse::<http::uri::PathAndQuery>().is_err() {
+                context.error(
+                    path.join("path"),
+                    format!("\"{target}\" is not a path; it starts with \"/\""),
+                );
+            }
+            if let Some(host) = host
+                && host.parse::<http::uri::Authority>().is_err()
+            {
+                context.error(path.join("host"), format!("\"{host}\" is not a host"));
+            }
+            CheckKind::Http(HttpCheck {
+                path: target,
+                host: host.clone(),
+                statuses: expect_status
+                    .as_ref()
+                    .map_or_else(|| vec![StatusRange::SUCCESS], statuses),
+                body: expect_body.clone(),
+            })
+        }
+    };
+    let mut positive = |span: &Option<Span>, key: &str, default: Duration| {
+        let duration = span.map_or(default, Span::duration);
+        if duration.is_zero() {
+            context.error(path.join(key), "must be longer than 0s");
+        }
+        duration
+    };
+    let interval = positive(interval, "interval", Duration::from_secs(10));
+    CheckSettings {
+        kind,
+        interval,
+        failing_interval: positive(
+            failing_interval,
+            "failing_interval",
+            interval.min(Duration::from_secs(1)),
+        ),
+        timeout: positive(timeout, "timeout", Duration::from_secs(3)),
+        unhealthy_after: unhealthy_after.unwrap_or(3),
+        healthy_after: healthy_after.unwrap_or(1),
+    }
+}
+
+fn statuses(items: &OneOrMany<StatusItem>) -> Vec<StatusRange> {
+    items
+        .to_vec()
+        .into_iter()
+        .map(|item| match item {
+            StatusItem::Code(code) => StatusRange::single(code),
+            StatusItem::Range(range) => range,
+        })
+        .collect()
+}
+
+pub(super) fn parts(key: &OneOrMany<KeyPart>) -> Arc<[KeyPart]> {
+    key.to_vec().into()
+}

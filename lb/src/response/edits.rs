@@ -1,0 +1,74 @@
+//! Header edits, compiled: applied to responses and to forwarded requests alike.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Changes to a header by field name, in the order remove, set, add.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// Fields taken away.
+    pub remove: Vec<HeaderName>,
+    /// Fields that replace any of the same name.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields added beside any of the same name.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
+    /// These edits with `inner` over them: what `inner` says about a name wins.
+    #[must_use]
+    pub fn overlaid(&self, inner: &Self) -> Self {
+        let mut merged = self.clone();
+        let spoken: Vec<&HeaderName> =
+            inner.remove.iter().chain(inner.set.iter().map(|(name, _)| name)).collect();
+        merged.remove.retain(|name| !spoken.contains(&name));
+        merged.set.retain(|(name, _)| !spoken.contains(&name));
+        merged.add.retain(|(name, _)| !spoken.contains(&name));
+        merged.remove.extend(inner.remove.iter().cloned());
+        merged.set.extend(inner.set.iter().cloned());
+        merged.add.extend(inner.add.iter().cloned());
+        merged
+    }
+
+    /// Applies the edits to a plain header map.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name.clone(), value.clone());
+        }
+        for (name, value) in &self.add {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pairs: &[(&'static str, &'static str)]) -> HeaderEdits {
+        let set = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        HeaderEdits { set, ..HeaderEdits::default() }
+    }
+
+    #[test]
+    fn inner_edits_win_by_name() {
+        let outer = set(&[("x-a", "outer"), ("x-b", "outer")]);
+        let mut inner = set(&[("x-a", "inner")]);
+        inner.remove.push(HeaderName::from_static("x-b"));
+        let mut headers = HeaderMap::new();
+        headers.insert("x-b", HeaderValue::from_static("upstream"));
+        outer.overlaid(&inner).apply(&mut headers);
+        assert_eq!(headers.get("x-a").unwrap(), "inner");
+        assert!(headers.get("x-b").is_none());
+    }
+}

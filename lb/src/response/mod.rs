@@ -1,0 +1,10 @@
+//! What goes back to the client: header edits, and the one table from cause to
+//! status, words and Proxy-Status.
+
+mod cause;
+mod edits;
+mod page;
+
+pub use cause::{Cause, Fault};
+pub use edits::HeaderEdits;
+pub use page::{OwnResponse, own_response};

@@ -1,0 +1,50 @@
+//! TLS towards endpoints.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+
+/// The configuration could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientTlsError {
+    /// A configured authority is not usable.
+    #[error("an authority cannot be used: {0}")]
+    Authority(rustls::Error),
+    /// The system has no authorities and none are configured.
+    #[error("the system has no certificate authorities; install ca-certificates or give tls.ca")]
+    NoAuthorities,
+    /// rustls refuses.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Builds the client side of handshakes, trusting `authorities` or else the
+/// system's.
+pub fn client_config(
+    authorities: Option<&[CertificateDer<'static>]>,
+    alpn: Vec<Vec<u8>>,
+) -> Result<Arc<ClientConfig>, ClientTlsError> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Some(authorities) => {
+            for authority in authorities {
+                roots.add(authority.clone()).map_err(ClientTlsError::Authority)?;
+            }
+        }
+        None => {
+            // Single broken certificates of a system store are passed over.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(ClientTlsError::NoAuthorities);
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn;
+    Ok(Arc::new(config))
+}

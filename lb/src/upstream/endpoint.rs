@@ -1,0 +1,137 @@
+//! An endpoint's counters and health, shared by every snapshot that names it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use crossbeam_utils::CachePadded;
+use tokio::sync::Notify;
+
+use super::health::Health;
+use crate::balance::Turn;
+use crate::values::EndpointAddress;
+
+/// Where to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+}
+
+/// Counters and health of one address of one upstream.
+#[derive(Debug)]
+pub struct EndpointState {
+    upstream: Arc<str>,
+    address: EndpointAddress,
+    label: Arc<str>,
+    resolved: ArcSwapOption<SocketAddr>,
+    // Written on every exchange by every worker: each on a cache line of its own.
+    in_flight: CachePadded<AtomicU32>,
+    requests: CachePadded<AtomicU64>,
+    turn: CachePadded<Turn>,
+    failures: AtomicU64,
+    pub(super) health: Health,
+    /// Asks the checker for a check now instead of at the next interval.
+    pub(super) check_now: Notify,
+}
+
+impl EndpointState {
+    pub(super) fn new(upstream: Arc<str>, address: EndpointAddress) -> Self {
+        let resolved = match &address {
+            EndpointAddress::Ip(address) => Some(Arc::new(*address)),
+            EndpointAddress::Name(..) | EndpointAddress::Unix(_) => None,
+        };
+        Self {
+            upstream,
+            label: address.to_string().into(),
+            address,
+            resolved: ArcSwapOption::new(resolved),
+            in_flight: CachePadded::default(),
+            requests: CachePadded::default(),
+            turn: CachePadded::default(),
+            failures: AtomicU64::new(0),
+            health: Health::new(Instant::now()),
+            check_now: Notify::new(),
+        }
+    }
+
+    /// The name of the upstream it belongs to.
+    pub fn upstream(&self) -> &Arc<str> {
+        &self.upstream
+    }
+
+    /// As the operator wrote it; for logs and metrics.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// The address as configured.
+    pub fn address(&self) -> &EndpointAddress {
+        &self.address
+    }
+
+    /// Where to connect to; `None` while a name has not been resolved.
+    pub fn target(&self) -> Option<Target> {
+        match &self.address {
+            EndpointAddress::Unix(path) => Some(Target::Unix(path.clone())),
+            EndpointAddress::Ip(address) => Some(Target::Tcp(*address)),
+            EndpointAddress::Name(..) => self.resolved.load().as_deref().copied().map(Target::Tcp),
+        }
+    }
+
+    pub(super) fn is_resolved(&self) -> bool {
+        !matches!(self.address, EndpointAddress::Name(..)) || self.resolved.load().is_some()
+    }
+
+    pub(super) fn set_resolved(&self, address: SocketAddr) {
+        self.resolved.store(Some(Arc::new(address)));
+    }
+
+    /// Exchanges in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Exchanges so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Failures of real requests so far.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    pub(super) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether active checks let it take traffic. Upstreams without checks do
+    /// not ask.
+    pub fn is_checked_healthy(&self) -> bool {
+        self.health.is_checked_healthy()
+    }
+
+    /// Whether failures of real requests have taken it out, as of `now`.
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        self.health.is_ejected(now)
+    }
+}

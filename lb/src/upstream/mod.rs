@@ -1,0 +1,139 @@
+//! Upstreams: groups of endpoints, leases on them, and their health.
+//!
+//! Counters and health belong to an endpoint's identity (upstream name and
+//! address) and live in [`Registry`]; a new snapshot finds them again. What is
+//! configured about an upstream belongs to the snapshot.
+
+mod budget;
+mod checker;
+mod endpoint;
+mod first_round;
+mod health;
+mod lease;
+mod probe;
+mod registry;
+mod resolve;
+
+pub use budget::{BudgetSettings, RetryBudget};
+pub use checker::Checker;
+pub use endpoint::{EndpointState, Target};
+pub use first_round::FirstRound;
+pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
+pub use lease::{Lease, NoEndpoint, Placement, Tried};
+pub use registry::{Registry, Shared};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::{Picker, Slot, Turn};
+use crate::values::{EndpointAddress, KeyPart};
+
+/// A group of endpoints, as one snapshot sees it.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// How an endpoint is chosen.
+    pub picker: Picker,
+    /// What requests are placed by, for pickers that hash.
+    pub hash_key: Arc<[KeyPart]>,
+    /// The endpoints, in written order.
+    pub endpoints: Vec<Endpoint>,
+    /// The protocol spoken with them.
+    pub protocol: Protocol,
+    /// TLS towards them, for the protocols that have it.
+    pub tls: Option<UpstreamTls>,
+    /// Active checks.
+    pub check: Option<CheckSettings>,
+    /// When failures of real requests take an endpoint out.
+    pub passive: PassiveSettings,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How many idle connections are kept.
+    pub max_idle: usize,
+    /// What retries may add to the load.
+    pub budget: BudgetSettings,
+    /// What outlives the snapshot.
+    pub shared: Arc<Shared>,
+}
+
+/// An endpoint in an upstream: its weight here, and its shared state.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its share of the load.
+    pub weight: u32,
+    /// Counters and health.
+    pub state: Arc<EndpointState>,
+}
+
+impl Slot for Endpoint {
+    fn weight(&self) -> u32 {
+        self.weight
+    }
+    fn in_flight(&self) -> u32 {
+        self.state.in_flight()
+    }
+    fn turn(&self) -> &Turn {
+        self.state.turn()
+    }
+}
+
+/// The protocol spoken with endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 in clear.
+    Http1,
+    /// HTTP/1.1 over TLS.
+    Http1Tls,
+    /// HTTP/2 in clear, by prior knowledge.
+    Http2,
+    /// HTTP/2 over TLS.
+    Http2Tls,
+}
+
+impl Protocol {
+    /// Whether it runs over TLS.
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Http1Tls | Self::Http2Tls)
+    }
+
+    /// Whether it is HTTP/2.
+    pub const fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http2Tls)
+    }
+}
+
+/// TLS towards endpoints.
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// Authorities to trust, DER; `None` for the system's.
+    pub authorities: Option<Vec<rustls_pki_types::CertificateDer<'static>>>,
+    /// The name to ask for and verify; the endpoint's own if `None`.
+    pub server_name: Option<String>,
+    /// The client side of handshakes.
+    pub client: Arc<rustls::ClientConfig>,
+}
+
+impl UpstreamTls {
+    /// The name to ask an endpoint for.
+    pub fn name_for(&self, address: &EndpointAddress) -> String {
+        match (&self.server_name, address) {
+            (Some(name), _) => name.clone(),
+            (None, EndpointAddress::Name(name, _)) => name.clone(),
+            (None, EndpointAddress::Ip(address)) => address.ip().to_string(),
+            (None, EndpointAddress::Unix(_)) => "localhost".to_owned(),
+        }
+    }
+}
+
+impl Upstream {
+    /// Requests that endpoints of this upstream have taken so far.
+    pub fn requests(&self) -> u64 {
+        self.endpoints.iter().map(|endpoint| endpoint.state.requests()).sum()
+    }
+
+    /// Takes a retry from the budget, if there is one left.
+    pub fn withdraw_retry(&self) -> bool {
+        self.shared.budget.withdraw(self.budget, self.requests())
+    }
+}

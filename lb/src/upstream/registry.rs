@@ -1,0 +1,78 @@
+//! Where endpoint state outlives a snapshot.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{EndpointState, FirstRound, RetryBudget};
+use crate::values::EndpointAddress;
+
+/// Endpoint state by identity: the upstream's name and the address. A new
+/// snapshot finds the counters and the health of what it shares with the old.
+#[derive(Debug, Default)]
+pub struct Registry {
+    endpoints: Mutex<HashMap<(Arc<str>, EndpointAddress), Weak<EndpointState>>>,
+    upstreams: Mutex<HashMap<Arc<str>, Weak<Shared>>>,
+}
+
+/// What outlives a snapshot for an upstream as a whole.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Retries against requests.
+    pub budget: RetryBudget,
+    /// Whether endpoints have been checked once.
+    pub first_round: FirstRound,
+}
+
+impl Registry {
+    /// The state of an endpoint, made when it is new.
+    pub fn endpoint(&self, upstream: &Arc<str>, address: &EndpointAddress) -> Arc<EndpointState> {
+        let mut endpoints = self.endpoints.lock();
+        let identity = (Arc::clone(upstream), address.clone());
+        if let Some(known) = endpoints.get(&identity).and_then(Weak::upgrade) {
+            return known;
+        }
+        endpoints.retain(|_, state| state.strong_count() > 0);
+        let state = Arc::new(EndpointState::new(Arc::clone(upstream), address.clone()));
+        endpoints.insert(identity, Arc::downgrade(&state));
+        state
+    }
+
+    /// What an upstream shares between snapshots, made when it is new.
+    pub fn shared(&self, upstream: &Arc<str>) -> Arc<Shared> {
+        let mut upstreams = self.upstreams.lock();
+        if let Some(known) = upstreams.get(upstream).and_then(Weak::upgrade) {
+            return known;
+        }
+        upstreams.retain(|_, shared| shared.strong_count() > 0);
+        let shared = Arc::new(Shared::default());
+        upstreams.insert(Arc::clone(upstream), Arc::downgrade(&shared));
+        shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_endpoint_keeps_its_counters() {
+        let registry = Registry::default();
+        let upstream: Arc<str> = "api".into();
+        let address: EndpointAddress = "10.0.0.1:80".parse().unwrap();
+        let old = registry.endpoint(&upstream, &address);
+        old.begin();
+        let new = registry.endpoint(&upstream, &address);
+        assert_eq!(new.in_flight(), 1);
+        assert!(Arc::ptr_eq(&old, &new));
+        let other = registry.endpoint(&"web".into(), &address);
+        assert_eq!(other.in_flight(), 0);
+        drop((old, new));
+        assert_eq!(
+            registry.endpoint(&upstream, &address).in_flight(),
+            0,
+            "what nobody holds is forgotten"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Ranges of HTTP statuses: `200`, `200-299`, `2xx`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{ValueError, text_leaf};
+
+/// An inclusive range of HTTP status codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusRange {
+    first: u16,
+    last: u16,
+}
+
+impl StatusRange {
+    /// `2xx`.
+    pub const SUCCESS: Self = Self { first: 200, last: 299 };
+
+    /// One status.
+    pub const fn single(status: u16) -> Self {
+        Self { first: status, last: status }
+    }
+
+    /// Whether `status` lies in the range.
+    pub const fn contains(self, status: u16) -> bool {
+        self.first <= status && status <= self.last
+    }
+}
+
+impl FromStr for StatusRange {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let invalid =
+            || ValueError::new(format!("\"{text}\" is not a status; write 200, 200-299 or 2xx"));
+        let code = |text: &str| -> Result<u16, ValueError> {
+            text.parse()
+                .ok()
+                .filter(|code| text.len() == 3 && (100..=599).contains(code))
+                .ok_or_else(invalid)
+        };
+        if let Some(class) = text.strip_suffix("xx") {
+            let class: u16 =
+                class.parse().ok().filter(|class| (1..=5).contains(class)).ok_or_else(invalid)?;
+            return Ok(Self { first: class * 100, last: class * 100 + 99 });
+        }
+        let (first, last) = match text.split_once('-') {
+            Some((first, last)) => (code(first)?, code(last)?),
+            None => (code(text)?, code(text)?),
+        };
+        if first > last { Err(invalid()) } else { Ok(Self { first, last }) }
+    }
+}
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+text_leaf!(
+    StatusRange,
+    "status-range",
+    "An HTTP status or a range: 200, 200-299 or 2xx.",
+    ["200", "200-399", "2xx"]
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_range_and_class() {
+        assert!("200".parse::<StatusRange>().unwrap().contains(200));
+        assert!(!"200".parse::<StatusRange>().unwrap().contains(201));
+        assert!("200-399".parse::<StatusRange>().unwrap().contains(302));
+        assert_eq!("2xx".parse(), Ok(StatusRange::SUCCESS));
+        for text in ["", "20", "6xx", "299-200", "99", "600", "200-", "+200"] {
+            assert!(text.parse::<StatusRange>().is_err(), "{text}");
+        }
+    }
+}

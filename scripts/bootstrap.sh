@@ -1,0 +1,217 @@
+#!/usr/bin/env bash
+#
+# Installs what this machine lacks to build, run or test the workspace.
+#
+#   scripts/bootstrap.sh [demo|test|bench]        (default: demo)
+#
+# As root, or where `sudo -n` works, the missing Debian packages are installed
+# with apt-get. Anywhere else they are listed, with the reason for each, and the
+# exit status is 1. Nothing is contacted when nothing is missing. Rust is never
+# installed from here: rustup belongs to the user.
+#
+# Overridable, mostly for scripts/test-bootstrap.sh:
+#   APT_GET          the apt-get to run              (apt-get)
+#   POLICY_RC_D      where invoke-rc.d asks          (/usr/sbin/policy-rc.d)
+#   BOOTSTRAP_TABLE  a file that replaces the table below
+set -euo pipefail
+
+apt_get=${APT_GET:-apt-get}
+policy_rc_d=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
+
+# One requirement a line; to add one, add a line:
+#
+#   purpose  demo, test or bench. test and bench include demo.
+#   look for command:NAME (on the PATH) or file:PATH. Present: nothing to do.
+#   package  the Debian package that brings it.
+#   kind     tool, or service: a package that starts a daemon when it is
+#            installed. A service is installed without being started, so that it
+#            does not take its standard port; the tests start their own.
+#   why      shown to the people who have to install it themselves.
+requirements() {
+    if [[ -n ${BOOTSTRAP_TABLE:-} ]]; then
+        cat -- "$BOOTSTRAP_TABLE"
+        return
+    fi
+    cat <<'TABLE'
+demo  command:cc                               build-essential  tool  C compiler for aws-lc (TLS), zlib-ng, mimalloc and SQLite
+demo  command:c++                              build-essential  tool  C++ compiler that cmake asks for
+demo  command:make                             build-essential  tool  runs the Makefile, and cmake's builds
+demo  command:cmake                            cmake            tool  builds zlib-ng and, where no prebuilt bindings fit, aws-lc
+demo  command:curl                             curl             tool  the requests that the demo and the smoke run send
+demo  command:openssl                          openssl          tool  makes the development certificates
+demo  file:/etc/ssl/certs/ca-certificates.crt  ca-certificates  tool  the certificates that cargo trusts when it downloads crates
+TABLE
+}
+
+main() {
+    if (($# > 1)); then
+        usage
+    fi
+    local purpose=${1:-demo}
+    case $purpose in
+        demo | test | bench) ;;
+        *) usage ;;
+    esac
+
+    find_missing "$purpose"
+    if ((${#missing_packages[@]} > 0)); then
+        if ! may_install; then
+            list_missing "$purpose"
+            cargo_exists || point_to_rustup
+            exit 1
+        fi
+        install_missing
+        find_missing "$purpose"
+        if ((${#missing_packages[@]} > 0)); then
+            echo "bootstrap: installed, but still not found:" >&2
+            list_missing "$purpose"
+            exit 1
+        fi
+    fi
+
+    if ! cargo_exists; then
+        point_to_rustup
+        exit 1
+    fi
+}
+
+usage() {
+    echo "usage: scripts/bootstrap.sh [demo|test|bench]" >&2
+    exit 2
+}
+
+missing_packages=() # each package once, in the order of the table
+missing_reasons=()  # parallel: what was looked for, and why
+missing_service=no  # is a service among them?
+
+find_missing() {
+    local wanted=$1 purpose look_for package kind why index
+    missing_packages=() missing_reasons=() missing_service=no
+    while read -r purpose look_for package kind why; do
+        if [[ -z $purpose || $purpose == '#'* ]]; then
+            continue
+        fi
+        if [[ $purpose != demo && $purpose != "$wanted" ]] || is_present "$look_for"; then
+            continue
+        fi
+        if [[ $kind == service ]]; then
+            missing_service=yes
+        fi
+        for index in "${!missing_packages[@]}"; do
+            if [[ ${missing_packages[index]} == "$package" ]]; then
+                missing_reasons[index]+="; ${look_for#*:}: $why"
+                continue 2
+            fi
+        done
+        missing_packages+=("$package")
+        missing_reasons+=("${look_for#*:}: $why")
+    done < <(requirements)
+}
+
+is_present() {
+    case $1 in
+        command:*) command -v -- "${1#command:}" >/dev/null ;;
+        file:*) [[ -e ${1#file:} ]] ;;
+        *)
+            echo "bootstrap: the table says \"$1\"; expected command:NAME or file:PATH" >&2
+            exit 70
+            ;;
+    esac
+}
+
+list_missing() {
+    local index
+    {
+        echo "bootstrap: \"$1\" needs these Debian packages, or what your system has in their place:"
+        for index in "${!missing_packages[@]}"; do
+            printf '  %-18s %s\n' "${missing_packages[index]}" "${missing_reasons[index]}"
+        done
+        echo "with the right to install them:"
+        echo "  apt-get update && apt-get install --no-install-recommends ${missing_packages[*]}"
+    } >&2
+}
+
+cargo_exists() {
+    command -v cargo >/dev/null
+}
+
+point_to_rustup() {
+    if [[ -x ${CARGO_HOME:-${HOME:-}/.cargo}/bin/cargo ]]; then
+        echo "bootstrap: cargo is installed but not on the PATH: . \"${CARGO_HOME:-$HOME/.cargo}/env\"" >&2
+    else
+        echo "bootstrap: cargo is missing: install Rust's stable toolchain with rustup, https://rustup.rs" >&2
+    fi
+}
+
+may_install() {
+    command -v -- "$apt_get" >/dev/null || return 1
+    [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then
+        "$@"
+    else
+        sudo -n -- "$@"
+    fi
+}
+
+install_missing() {
+    echo "bootstrap: installing ${missing_packages[*]}" >&2
+    if [[ $missing_service == yes ]]; then
+        forbid_service_starts
+    fi
+    # A signal is honoured when apt-get has returned: dpkg must not be left half
+    # way, and the policy has to stand until the last maintainer script is over.
+    as_root env DEBIAN_FRONTEND=noninteractive "$apt_get" -q update </dev/null >&2
+    as_root env DEBIAN_FRONTEND=noninteractive "$apt_get" -q install -y \
+        --no-install-recommends "${missing_packages[@]}" </dev/null >&2
+}
+
+# invoke-rc.d runs policy-rc.d before it starts a service; 101 means "forbidden".
+policy_mark="# placed by scripts/bootstrap.sh, process"
+policy_text="#!/bin/sh
+$policy_mark $$
+exit 101"
+policy_placed=no
+
+forbid_service_starts() {
+    remove_abandoned_policy
+    if [[ -e $policy_rc_d || -L $policy_rc_d ]]; then
+        echo "bootstrap: $policy_rc_d is already there and decides whether services start" >&2
+        return
+    fi
+    policy_placed=yes
+    trap allow_service_starts EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    # noclobber (-C): a file that appeared in between is somebody else's.
+    # shellcheck disable=SC2016 # $1 and $2 are for the inner shell
+    as_root sh -c 'set -C; printf "%s\n" "$2" >"$1" && chmod 0755 "$1"' sh "$policy_rc_d" "$policy_text"
+}
+
+# On every way out: removes what forbid_service_starts placed, and nothing else.
+allow_service_starts() {
+    if [[ $policy_placed == yes && -f $policy_rc_d && $(<"$policy_rc_d") == "$policy_text" ]]; then
+        as_root rm -f -- "$policy_rc_d"
+    fi
+}
+
+# A run that was killed outright (SIGKILL, power) leaves its policy behind, and
+# no service of this machine would ever start again.
+remove_abandoned_policy() {
+    local text owner
+    if [[ ! -f $policy_rc_d || ! -r $policy_rc_d ]]; then
+        return
+    fi
+    text=$(<"$policy_rc_d")
+    if [[ $text =~ ^'#!/bin/sh'$'\n'"$policy_mark "([0-9]+)$'\n''exit 101'$ ]]; then
+        owner=${BASH_REMATCH[1]}
+        if [[ ! -d /proc/$owner ]]; then
+            as_root rm -f -- "$policy_rc_d"
+        fi
+    fi
+}
+
+main "$@"

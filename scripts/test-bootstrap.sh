@@ -1,0 +1,374 @@
+#!/usr/bin/env bash
+#
+# Tests scripts/bootstrap.sh without touching the machine: every case runs it
+# with a PATH of its own, on which id, sudo, apt-get and cargo are fakes, a
+# table of its own, and a policy-rc.d in a temporary directory.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+bootstrap=$here/bootstrap.sh
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+# The only programs a case may find, besides the fakes.
+real_programs=(bash sh cat chmod env grep ls mkdir rm sleep touch true)
+
+failures=0
+
+main() {
+    run_case nothing_missing_touches_nothing
+    run_case missing_and_may_install_updates_once_and_installs_each_package_once
+    run_case missing_and_may_not_install_lists_it_and_fails
+    run_case without_apt_get_it_lists_and_fails
+    run_case sudo_is_used_where_it_needs_no_password
+    run_case purpose_selects_its_lines_and_those_of_the_demo
+    run_case tools_are_installed_without_a_policy
+    run_case services_are_installed_under_a_policy_that_is_removed
+    run_case policy_that_was_there_is_untouched
+    run_case policy_that_replaced_ours_is_untouched
+    run_case policy_abandoned_by_a_killed_run_is_replaced_and_removed
+    run_case policy_is_removed_when_apt_get_fails
+    run_case policy_is_removed_on_interrupt
+    run_case policy_is_removed_on_termination
+    run_case package_that_does_not_bring_its_command_is_reported
+    run_case missing_cargo_points_to_rustup
+    run_case unknown_purpose_is_refused
+    run_case table_in_the_script_is_well_formed
+    if ((failures > 0)); then
+        echo "test-bootstrap: $failures failed"
+        exit 1
+    fi
+}
+
+# ---- cases -------------------------------------------------------------------
+
+nothing_missing_touches_nothing() {
+    table 'demo command:cargo rust tool any' 'test command:sleep coreutils tool any'
+    bootstrap test
+    expect_status 0
+    expect_output ''
+    expect_apt_calls ''
+}
+
+missing_and_may_install_updates_once_and_installs_each_package_once() {
+    table 'demo command:alpha pkg-a tool first' \
+        'demo command:alpha2 pkg-a tool second' \
+        "demo file:$case_dir/root/beta pkg-b tool third"
+    apt_brings alpha alpha2
+    apt_brings_file "$case_dir/root/beta"
+    bootstrap demo
+    expect_status 0
+    expect_apt_calls 'noninteractive -q update
+noninteractive -q install -y --no-install-recommends pkg-a pkg-b'
+    bootstrap demo
+    expect_status 0
+    expect_output ''
+}
+
+missing_and_may_not_install_lists_it_and_fails() {
+    user_is 1000
+    sudo_refuses
+    table 'demo command:alpha pkg-a tool the first reason' 'demo command:beta pkg-b service the second reason'
+    bootstrap demo
+    expect_status 1
+    expect_in_output 'pkg-a' 'alpha: the first reason' 'pkg-b' 'beta: the second reason' \
+        'apt-get install --no-install-recommends pkg-a pkg-b'
+    expect_apt_calls ''
+    expect_no_policy
+}
+
+without_apt_get_it_lists_and_fails() {
+    rm -- "$case_dir/bin/apt-get"
+    table 'demo command:alpha pkg-a tool any'
+    bootstrap demo
+    expect_status 1
+    expect_in_output 'pkg-a'
+}
+
+sudo_is_used_where_it_needs_no_password() {
+    user_is 1000
+    sudo_works
+    table 'demo command:alpha pkg-a service any'
+    apt_brings alpha
+    bootstrap demo
+    expect_status 0
+    expect_apt_saw_policy 'present 101'
+    expect_no_policy
+    grep -q -- '-n -- env DEBIAN_FRONTEND=noninteractive apt-get' "$case_dir/sudo-calls" ||
+        fail "apt-get did not run through sudo"
+}
+
+purpose_selects_its_lines_and_those_of_the_demo() {
+    table 'demo command:alpha pkg-a tool any' 'test command:beta pkg-b tool any' 'bench command:gamma pkg-c tool any'
+    user_is 1000
+    sudo_refuses
+    bootstrap demo
+    expect_in_output pkg-a
+    expect_not_in_output pkg-b pkg-c
+    bootstrap test
+    expect_in_output pkg-a pkg-b
+    expect_not_in_output pkg-c
+    bootstrap bench
+    expect_in_output pkg-a pkg-c
+    expect_not_in_output pkg-b
+}
+
+tools_are_installed_without_a_policy() {
+    table 'demo command:alpha pkg-a tool any' 'demo command:cargo pkg-s service already there'
+    apt_brings alpha
+    bootstrap demo
+    expect_status 0
+    expect_apt_saw_policy absent
+}
+
+services_are_installed_under_a_policy_that_is_removed() {
+    table 'demo command:alpha pkg-a tool any' 'demo command:beta pkg-b service any'
+    apt_brings alpha beta
+    bootstrap demo
+    expect_status 0
+    expect_apt_saw_policy 'present 101'
+    expect_no_policy
+}
+
+policy_that_was_there_is_untouched() {
+    printf '#!/bin/sh\nexit 0\n' >"$case_dir/policy-rc.d"
+    chmod 0755 "$case_dir/policy-rc.d"
+    table 'demo command:alpha pkg-a service any'
+    apt_brings alpha
+    bootstrap demo
+    expect_status 0
+    expect_apt_saw_policy 'present 0'
+    expect_policy $'#!/bin/sh\nexit 0'
+}
+
+policy_that_replaced_ours_is_untouched() {
+    table 'demo command:alpha pkg-a service any'
+    apt_brings alpha
+    apt_then "printf 'theirs\n' >'$case_dir/policy-rc.d'"
+    bootstrap demo
+    expect_status 0
+    expect_policy theirs
+}
+
+policy_abandoned_by_a_killed_run_is_replaced_and_removed() {
+    # A process that is over: its id names nobody.
+    local gone
+    sleep 0 &
+    gone=$!
+    wait "$gone"
+    printf '#!/bin/sh\n# placed by scripts/bootstrap.sh, process %s\nexit 101\n' "$gone" >"$case_dir/policy-rc.d"
+    chmod 0755 "$case_dir/policy-rc.d"
+    table 'demo command:alpha pkg-a service any'
+    apt_brings alpha
+    bootstrap demo
+    expect_status 0
+    expect_apt_saw_policy 'present 101'
+    expect_no_policy
+}
+
+policy_is_removed_when_apt_get_fails() {
+    table 'demo command:alpha pkg-a service any'
+    apt_then 'exit 100'
+    bootstrap demo
+    expect_status 100
+    expect_apt_saw_policy 'present 101'
+    expect_no_policy
+}
+
+policy_is_removed_on_interrupt() {
+    policy_is_removed_on INT 130
+}
+
+policy_is_removed_on_termination() {
+    policy_is_removed_on TERM 143
+}
+
+policy_is_removed_on() {
+    local signal=$1 expected=$2 pid
+    table 'demo command:alpha pkg-a service any'
+    # apt-get waits to be released, at most ten seconds.
+    apt_then "touch '$case_dir/apt-runs'
+n=0; while [ ! -e '$case_dir/release' ] && [ \$n -lt 200 ]; do sleep 0.05; n=\$((n + 1)); done"
+    # Job control: without it a background process ignores SIGINT for good.
+    set -m
+    "${in_sandbox[@]}" bash "$bootstrap" demo >"$case_dir/output" 2>&1 &
+    pid=$!
+    set +m
+    wait_until test -e "$case_dir/apt-runs" || fail "apt-get never ran"
+    [[ -e $case_dir/policy-rc.d ]] || fail "no policy while apt-get runs"
+    kill "-$signal" "$pid"
+    # apt-get is not cut short, and the policy stands as long as it runs.
+    kill -0 "$pid" 2>/dev/null || fail "bootstrap did not wait for apt-get"
+    [[ -e $case_dir/policy-rc.d ]] || fail "the policy went before apt-get"
+    touch "$case_dir/release"
+    status=0
+    wait "$pid" 2>/dev/null || status=$?
+    expect_status "$expected"
+    expect_no_policy
+    [[ $(grep -c install "$case_dir/apt-calls") == 0 ]] || fail "went on after the signal"
+}
+
+package_that_does_not_bring_its_command_is_reported() {
+    table 'demo command:alpha pkg-a tool any'
+    bootstrap demo
+    expect_status 1
+    expect_in_output 'still not found' pkg-a
+}
+
+missing_cargo_points_to_rustup() {
+    rm -- "$case_dir/bin/cargo"
+    table 'demo command:sleep coreutils tool any'
+    bootstrap demo
+    expect_status 1
+    expect_in_output 'https://rustup.rs'
+    expect_apt_calls ''
+}
+
+unknown_purpose_is_refused() {
+    table 'demo command:sleep coreutils tool any'
+    bootstrap production
+    expect_status 2
+    expect_in_output usage
+}
+
+table_in_the_script_is_well_formed() {
+    local purpose look_for package kind why lines=0
+    while read -r purpose look_for package kind why; do
+        lines=$((lines + 1))
+        [[ $purpose =~ ^(demo|test|bench)$ ]] || fail "purpose: $purpose"
+        [[ $look_for =~ ^(command:[^/]+|file:/.+)$ ]] || fail "look for: $look_for"
+        [[ $package =~ ^[a-z0-9][a-z0-9+.-]+$ ]] || fail "package: $package"
+        [[ $kind =~ ^(tool|service)$ ]] || fail "kind: $kind"
+        [[ -n $why ]] || fail "$package has no reason"
+    done < <(sed -n "/<<'TABLE'/,/^TABLE/p" "$bootstrap" | grep -v TABLE)
+    ((lines > 0)) || fail "no table found"
+}
+
+# ---- the sandbox -------------------------------------------------------------
+
+run_case() {
+    local name=$1
+    case_dir=$work/$name
+    problems=()
+    status=0
+    # An array and not a function: in the background, a function would be a
+    # subshell in front of the process that a signal is meant for.
+    in_sandbox=(env -i PATH="$case_dir/bin" HOME="$case_dir/home"
+        POLICY_RC_D="$case_dir/policy-rc.d" BOOTSTRAP_TABLE="$case_dir/table")
+    mkdir -p "$case_dir/bin" "$case_dir/root" "$case_dir/home"
+    local program
+    for program in "${real_programs[@]}"; do
+        ln -s "$(type -P "$program")" "$case_dir/bin/$program"
+    done
+    : >"$case_dir/apt-calls"
+    : >"$case_dir/apt-then"
+    : >"$case_dir/apt-brings"
+    user_is 0
+    fake cargo 'exit 0'
+    fake apt-get "printf '%s %s\n' \"\$DEBIAN_FRONTEND\" \"\$*\" >>'$case_dir/apt-calls'
+if [ -e '$case_dir/policy-rc.d' ]; then
+    code=0; '$case_dir/policy-rc.d' || code=\$?
+    printf 'present %s\n' \"\$code\"
+else
+    echo absent
+fi >'$case_dir/apt-saw-policy'
+. '$case_dir/apt-then'
+case \$2 in install) . '$case_dir/apt-brings' ;; esac"
+    "$name"
+    if ((${#problems[@]} == 0)); then
+        echo "ok   $name"
+    else
+        failures=$((failures + 1))
+        printf 'FAIL %s\n' "$name"
+        printf '     %s\n' "${problems[@]}"
+        sed 's/^/     | /' "$case_dir/output"
+    fi
+}
+
+fake() {
+    printf '#!/bin/sh\nset -e\n%s\n' "$2" >"$case_dir/bin/$1"
+    chmod 0755 "$case_dir/bin/$1"
+}
+
+user_is() { fake id "echo $1"; }
+sudo_refuses() { fake sudo 'exit 1'; }
+sudo_works() {
+    fake sudo "printf '%s\n' \"\$*\" >>'$case_dir/sudo-calls'
+[ \"\$1\" = -n ] && shift
+[ \"\$1\" = -- ] && shift
+exec \"\$@\""
+}
+
+table() { printf '%s\n' "$@" >"$case_dir/table"; }
+apt_then() { printf '%s\n' "$1" >"$case_dir/apt-then"; }
+apt_brings() {
+    local name
+    for name in "$@"; do apt_brings_file "$case_dir/bin/$name"; done
+}
+apt_brings_file() { printf "echo '#!/bin/sh' >'%s'; chmod 0755 '%s'\n" "$1" "$1" >>"$case_dir/apt-brings"; }
+
+bootstrap() {
+    status=0
+    "${in_sandbox[@]}" bash "$bootstrap" "$@" >"$case_dir/output" 2>&1 </dev/null || status=$?
+}
+
+wait_until() {
+    local attempt
+    for ((attempt = 0; attempt < 200; attempt++)); do
+        if "$@"; then
+            return 0
+        fi
+        sleep 0.05
+    done
+    return 1
+}
+
+# ---- expectations ------------------------------------------------------------
+
+fail() { problems+=("$1"); }
+
+expect_status() {
+    [[ $status == "$1" ]] || fail "exit status $status, expected $1"
+}
+
+expect_output() {
+    [[ $(<"$case_dir/output") == "$1" ]] || fail "unexpected output"
+}
+
+expect_in_output() {
+    local text
+    for text in "$@"; do
+        grep -qF -- "$text" "$case_dir/output" || fail "the output lacks \"$text\""
+    done
+}
+
+expect_not_in_output() {
+    local text
+    for text in "$@"; do
+        if grep -qF -- "$text" "$case_dir/output"; then
+            fail "the output has \"$text\""
+        fi
+    done
+}
+
+expect_apt_calls() {
+    [[ $(<"$case_dir/apt-calls") == "$1" ]] || fail "apt-get was called: $(<"$case_dir/apt-calls")"
+}
+
+expect_apt_saw_policy() {
+    local saw='apt-get never ran'
+    if [[ -e $case_dir/apt-saw-policy ]]; then
+        saw=$(<"$case_dir/apt-saw-policy")
+    fi
+    [[ $saw == "$1" ]] || fail "policy seen by apt-get: $saw, expected: $1"
+}
+
+expect_no_policy() {
+    [[ ! -e $case_dir/policy-rc.d ]] || fail "a policy-rc.d was left behind"
+}
+
+expect_policy() {
+    [[ -e $case_dir/policy-rc.d && $(<"$case_dir/policy-rc.d") == "$1" ]] || fail "policy-rc.d was changed"
+}
+
+main
