@@ -1,0 +1,217 @@
+//! Builds the service from its settings, and runs it to its graceful end.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use http::HeaderValue;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+
+use crate::cache::MemoryCache;
+use crate::http::{router, server};
+use crate::metrics::Metrics;
+use crate::passwords::{PasswordError, Passwords};
+use crate::rooms::Rooms;
+use crate::services::Services;
+use crate::session::{KeyError, Sessions, SigningKey};
+use crate::settings::{Role, Settings};
+use crate::shutdown::{Lifecycle, Signals};
+use crate::store::{OpenError, SqliteStore};
+
+/// Entries of the cache. A user is a few hundred bytes, so all of them stay
+/// within some megabytes.
+const CACHE_ENTRIES: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+
+/// A service that is ready to accept connections.
+pub struct App {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    lifecycle: Lifecycle,
+    signals: Signals,
+    store: Arc<SqliteStore>,
+    shutdown_delay: Duration,
+    drain_timeout: Duration,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The signals cannot be handled.
+    #[error("cannot handle signals")]
+    Signals(#[source] io::Error),
+    /// There is no key to sign tokens with.
+    #[error("no signing key")]
+    Key(#[from] KeyError),
+    /// There is no database.
+    #[error("no database")]
+    Store(#[from] OpenError),
+    /// Passwords cannot be hashed.
+    #[error("no password hashing")]
+    Passwords(#[from] PasswordError),
+    /// The name of the host makes no name for the instance.
+    #[error("no name for the instance; set BACKEND_INSTANCE")]
+    Instance(#[source] http::header::InvalidHeaderValue),
+    /// Metrics clash.
+    #[error("no metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl StartError {
+    /// Whether other settings would help, as opposed to another machine.
+    pub fn is_about_settings(&self) -> bool {
+        match self {
+            Self::Key(KeyError::TooShort { .. }) | Self::Instance(_) => true,
+            Self::Key(_)
+            | Self::Listen { .. }
+            | Self::Signals(_)
+            | Self::Store(_)
+            | Self::Passwords(_)
+            | Self::Metrics(_) => false,
+        }
+    }
+}
+
+impl App {
+    /// Binds the address, opens what the service depends on, and builds the
+    /// routes. Connections made from now on wait for [`App::run`].
+    ///
+    /// # Errors
+    /// If any of that is not possible.
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let Settings {
+            listen,
+            role,
+            instance,
+            database,
+            signing_key_file,
+            token_ttl,
+            shutdown_delay,
+            drain_timeout,
+            delay,
+            log: _,
+        } = settings;
+
+        // First, so that a signal during the start is not lost.
+        let signals = Signals::listen().map_err(StartError::Signals)?;
+        let listen_error = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let instance = match instance {
+            Some(instance) => instance,
+            None => default_instance(address.port()).map_err(StartError::Instance)?,
+        };
+
+        let key = SigningKey::load_or_create(&signing_key_file)?;
+        let store = Arc::new(SqliteStore::open(&database).await?);
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let lifecycle = Lifecycle::new();
+        let services = Arc::new(Services {
+            users: store.clone(),
+            cache: Arc::new(MemoryCache::new(CACHE_ENTRIES)),
+            passwords: Passwords::new(cores).await?,
+            sessions: Sessions::new(&key, token_ttl),
+            rooms: Rooms::new(),
+            // An instance is named in visible ASCII.
+            metrics: Metrics::new(instance.to_str().unwrap_or_default())?,
+            lifecycle: lifecycle.clone(),
+        });
+        tracing::info!(
+            %address,
+            // As above.
+            instance = instance.to_str().unwrap_or_default(),
+            database = %database.display(),
+            "started"
+        );
+
+        let router = match role {
+            Role::Api => router::api(services, instance, delay),
+        };
+        Ok(Self {
+            listener,
+            address,
+            router,
+            lifecycle,
+            signals,
+            store,
+            shutdown_delay,
+            drain_timeout,
+        })
+    }
+
+    /// Says on the standard output where it listens, and serves until a signal
+    /// asks to stop; then ends what is under way, within the time there is.
+    pub async fn run(mut self) {
+        announce(self.address);
+
+        let graceful = GracefulShutdown::new();
+        tokio::select! {
+            () = server::accept(&self.listener, &self.router, &graceful) => {}
+            () = leave(&mut self.signals, &self.lifecycle, self.shutdown_delay) => {}
+        }
+
+        drop(self.listener);
+        self.lifecycle.close();
+        tracing::info!(
+            connections = graceful.count(),
+            websockets = self.lifecycle.tunnel_count(),
+            timeout = ?self.drain_timeout,
+            "draining"
+        );
+        let drained = async {
+            graceful.shutdown().await;
+            // Only now: the last request may have become one.
+            self.lifecycle.tunnels_ended().await;
+            self.store.close().await;
+        };
+        tokio::select! {
+            () = drained => tracing::info!("drained"),
+            () = tokio::time::sleep(self.drain_timeout) => {
+                tracing::warn!("drain timeout is over; what is left is cut off");
+            }
+            signal = self.signals.next() => {
+                tracing::warn!(signal, "told again to stop; what is left is cut off");
+            }
+        }
+    }
+}
+
+/// Waits for a signal, and then until it is time to stop accepting.
+async fn leave(signals: &mut Signals, lifecycle: &Lifecycle, delay: Duration) {
+    let signal = signals.next().await;
+    lifecycle.leave();
+    tracing::info!(signal, ?delay, "stopping");
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        _ = signals.next() => {}
+    }
+}
+
+/// Whoever started us with port 0 learns the address here. That nobody reads
+/// is no reason to stop.
+fn announce(address: SocketAddr) {
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush());
+    if let Err(error) = written {
+        tracing::warn!(%error, "cannot write to the standard output");
+    }
+}
+
+fn default_instance(port: u16) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "backend".to_owned());
+    HeaderValue::try_from(format!("{host}-{port}"))
+}

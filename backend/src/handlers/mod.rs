@@ -1,0 +1,8 @@
+//! What each endpoint does, one file a subject.
+
+pub mod auth;
+pub mod diagnostics;
+pub mod metrics;
+pub mod probes;
+pub mod users;
+pub mod websocket;

@@ -1,0 +1,44 @@
+//! All routes.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get, post};
+use http::HeaderValue;
+
+use super::linger::linger;
+use super::middleware;
+use crate::error::ApiError;
+use crate::handlers::{auth, diagnostics, metrics, probes, users, websocket};
+use crate::services::Shared;
+
+/// The API role. All but probes and metrics wait for `delay` first.
+pub fn api(services: Shared, instance: HeaderValue, delay: Duration) -> Router {
+    let mut api = Router::new()
+        .route("/api/v1/users", get(users::list).post(users::create))
+        .route("/api/v1/users/{id}", get(users::find))
+        .route("/api/v1/auth/login", post(auth::login))
+        .route("/ws", get(websocket::connect))
+        .route("/api/v1/diagnostics/echo", any(diagnostics::echo))
+        .route("/api/v1/diagnostics/body", any(diagnostics::body))
+        .route("/api/v1/diagnostics/bytes", get(diagnostics::bytes))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    if !delay.is_zero() {
+        api = api.layer(from_fn_with_state(delay, middleware::delay));
+    }
+
+    Router::new()
+        .route("/health", get(probes::health))
+        .route("/api/v1/scaling/health/liveness", get(probes::liveness))
+        .route("/api/v1/scaling/health/readiness", get(probes::readiness))
+        .route("/api/v1/scaling/health/startup", get(probes::startup))
+        .route("/api/v1/scaling/metrics/prometheus", get(metrics::prometheus))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .merge(api)
+        .layer(from_fn(linger))
+        .layer(from_fn_with_state(services.clone(), middleware::observe))
+        .layer(from_fn_with_state(instance, middleware::sign))
+        .with_state(services)
+}

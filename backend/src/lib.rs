@@ -1,0 +1,30 @@
+//! The API service that `lb` balances: stateless HTTP on hyper (through axum),
+//! with its state in a store and a cache that all instances share.
+//!
+//! The life of a request:
+//!
+//! ```text
+//! socket → http::server (deadlines, HTTP/1.1 or h2c)
+//!        → http::middleware (request id, span, measurement, X-Served-By)
+//!        → http::router → handlers → cache → store → domain
+//! ```
+//!
+//! Dependencies point to the right and never back: `http` and `handlers` use
+//! `store` and `cache`, which know the `domain` only. Whatever goes wrong
+//! becomes a response in one place, [`error`].
+
+pub mod app;
+pub mod cache;
+pub mod domain;
+pub mod error;
+pub mod handlers;
+pub mod http;
+pub mod metrics;
+pub mod passwords;
+pub mod rooms;
+pub mod secret;
+pub mod services;
+pub mod session;
+pub mod settings;
+pub mod shutdown;
+pub mod store;

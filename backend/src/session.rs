@@ -1,0 +1,276 @@
+//! Access tokens: JSON Web Tokens signed with one key that all instances
+//! share, so that a token issued by one is good at every other.
+//!
+//! The algorithm is HS256 and nothing else: what the header of a token says
+//! about it is never believed.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::UserId;
+use crate::secret::Secret;
+
+/// Bytes of a key: the output size of SHA-256, below which RFC 7518 §3.2
+/// forbids to go.
+const KEY_LENGTH: usize = 32;
+
+/// How far the clocks of the fleet may be apart, in seconds.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// The key that signs tokens.
+#[derive(Debug, Clone)]
+pub struct SigningKey(Secret<Vec<u8>>);
+
+impl SigningKey {
+    /// Reads the key from the file at `path`: its bytes, as they are. If there
+    /// is no file, makes one with a random key that only its owner may read.
+    ///
+    /// Processes may do this at the same time: the file appears whole or not
+    /// at all, and the first one stays.
+    ///
+    /// # Errors
+    /// If the file cannot be read or made, or is too short for a key.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        if let Some(key) = Self::load(path)? {
+            return Ok(key);
+        }
+        create(path).map_err(|source| KeyError::Create { path: path.to_owned(), source })?;
+        Self::load(path)?.ok_or_else(|| KeyError::Read {
+            path: path.to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    fn load(path: &Path) -> Result<Option<Self>, KeyError> {
+        match fs::read(path) {
+            Ok(bytes) if bytes.len() < KEY_LENGTH => {
+                Err(KeyError::TooShort { path: path.to_owned(), length: bytes.len() })
+            }
+            Ok(bytes) => Ok(Some(Self(Secret::new(bytes)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(KeyError::Read { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// Why there is no signing key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file is there but cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not there and cannot be made.
+    #[error("cannot create {path}")]
+    Create {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file does not hold a key.
+    #[error("{path} holds {length} bytes; a signing key has at least {KEY_LENGTH}")]
+    TooShort {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds.
+        length: usize,
+    },
+}
+
+/// Issues and verifies access tokens.
+#[derive(Debug)]
+pub struct Sessions {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    time_to_live: Duration,
+}
+
+impl Sessions {
+    /// Tokens signed with `key` and good for `time_to_live`, in whole seconds.
+    pub fn new(key: &SigningKey, time_to_live: Duration) -> Self {
+        let key = key.0.expose();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        Self {
+            encoding: EncodingKey::from_secret(key),
+            decoding: DecodingKey::from_secret(key),
+            validation,
+            time_to_live,
+        }
+    }
+
+    /// How long a token is good for.
+    pub fn time_to_live(&self) -> Duration {
+        self.time_to_live
+    }
+
+    /// A token that says who `user` is.
+    ///
+    /// # Errors
+    /// If the cryptographic library fails.
+    pub fn issue(&self, user: UserId) -> Result<Secret<String>, IssueError> {
+        let issued_at = jsonwebtoken::get_current_timestamp();
+        let claims = Claims {
+            sub: user.to_string(),
+            iat: issued_at,
+            exp: issued_at + self.time_to_live.as_secs(),
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(IssueError)?;
+        Ok(Secret::new(token))
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// If the token is not one of ours, or its time is over. What exactly is
+    /// wrong with it is nobody's business but that of its forger.
+    pub fn verify(&self, token: &str) -> Result<UserId, InvalidToken> {
+        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .map_err(|_| InvalidToken)?;
+        UserId::parse(&token.claims.sub).map_err(|_| InvalidToken)
+    }
+}
+
+/// The cryptographic library failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot sign a token")]
+pub struct IssueError(#[source] jsonwebtoken::errors::Error);
+
+/// The token is forged, malformed or expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("token is invalid")]
+pub struct InvalidToken;
+
+/// RFC 7519 §4.1.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    iat: u64,
+    exp: u64,
+}
+
+/// Puts a new key at `path`, unless somebody else has been faster.
+fn create(path: &Path) -> io::Result<()> {
+    let mut key = [0; KEY_LENGTH];
+    aws_lc_rs::rand::fill(&mut key).map_err(io::Error::other)?;
+
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}-{:016x}.new", std::process::id(), fastrand::u64(..)));
+    let draft = PathBuf::from(draft);
+
+    let written = write_private(&draft, &key).and_then(|()| {
+        // A link, unlike a rename, never replaces what is there.
+        match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }
+    });
+    // Should this fail, a stray file that only its owner can read remains;
+    // the key is in place all the same.
+    let _ = fs::remove_file(&draft);
+    written
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn key(byte: u8) -> SigningKey {
+        SigningKey(Secret::new(vec![byte; KEY_LENGTH]))
+    }
+
+    fn sign(header: &Header, claims: &Claims) -> String {
+        let key = EncodingKey::from_secret(&[1; KEY_LENGTH]);
+        jsonwebtoken::encode(header, claims, &key).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_good_at_every_instance_with_the_key() {
+        let token = Sessions::new(&key(1), HOUR).issue(UserId::from_stored(7)).unwrap();
+        let other_instance = Sessions::new(&key(1), HOUR);
+        assert_eq!(other_instance.verify(token.expose()), Ok(UserId::from_stored(7)));
+    }
+
+    #[test]
+    fn a_token_signed_with_another_key_is_refused() {
+        let token = Sessions::new(&key(2), HOUR).issue(UserId::from_stored(7)).unwrap();
+        assert_eq!(Sessions::new(&key(1), HOUR).verify(token.expose()), Err(InvalidToken));
+    }
+
+    #[test]
+    fn the_header_does_not_choose_the_algorithm() {
+        let now = jsonwebtoken::get_current_timestamp();
+        let claims = Claims { sub: "7".to_owned(), iat: now, exp: now + 60 };
+        let sessions = Sessions::new(&key(1), HOUR);
+
+        let hs256 = sign(&Header::new(Algorithm::HS256), &claims);
+        assert!(sessions.verify(&hs256).is_ok());
+
+        let hs512 = sign(&Header::new(Algorithm::HS512), &claims);
+        assert_eq!(sessions.verify(&hs512), Err(InvalidToken));
+
+        // {"alg":"none","typ":"JWT"}, with no signature.
+        let payload = hs256.split('.').nth(1).unwrap();
+        let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
+        assert_eq!(sessions.verify(&none), Err(InvalidToken));
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
+        let now = jsonwebtoken::get_current_timestamp();
+        let claims = Claims { sub: "7".to_owned(), iat: now - 100, exp: now - 10 };
+        let token = sign(&Header::new(Algorithm::HS256), &claims);
+        assert_eq!(Sessions::new(&key(1), HOUR).verify(&token), Err(InvalidToken));
+    }
+
+    #[test]
+    fn processes_that_start_together_end_up_with_one_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("signing.key");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| SigningKey::load_or_create(&path).unwrap()))
+                .collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+
+        assert!(keys.iter().all(|key| key.0.expose() == keys[0].0.expose()));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no drafts are left");
+    }
+
+    #[test]
+    fn a_short_key_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("signing.key");
+        fs::write(&path, "short").unwrap();
+        assert!(matches!(
+            SigningKey::load_or_create(&path),
+            Err(KeyError::TooShort { length: 5, .. })
+        ));
+    }
+}
