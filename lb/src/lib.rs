@@ -6,13 +6,19 @@
 //! `listener` → `request` → `policy::decide` → `limit` → `upstream` → `engine`
 //! → `response` → `observe`.
 
+pub mod admin;
 pub mod balance;
+pub mod cli;
 pub mod compile;
 pub mod config;
+pub mod engine;
 pub mod limit;
+pub mod listener;
+pub mod observe;
 pub mod policy;
 pub mod request;
 pub mod response;
+pub mod runtime;
 pub mod snapshot;
 pub mod tls;
 pub mod upstream;

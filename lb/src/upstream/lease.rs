@@ -37,7 +37,8 @@ impl Tried {
         }
     }
 
-    fn contains(&self, index: usize) -> bool {
+    /// Whether an endpoint is remembered.
+    pub fn contains(&self, index: usize) -> bool {
         self.indexes[..self.count as usize].contains(&(index as u32))
     }
 }

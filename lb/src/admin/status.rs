@@ -1,0 +1,66 @@
+//! `/metrics`, `/healthz` (alive) and `/readyz` (ready for traffic). Read-only.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::engine::Shared;
+
+/// The status server could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("the status server cannot bind {address}: {error}")]
+pub struct StatusError {
+    address: SocketAddr,
+    error: std::io::Error,
+}
+
+/// Binds the status server's address.
+pub fn bind_status(address: SocketAddr) -> Result<TcpListener, StatusError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error| StatusError { address, error })
+}
+
+/// Serves until the task is dropped.
+pub async fn serve_status(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(shared);
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (format, shared.metrics.render()).into_response()
+}
+
+/// 200 when requests can be served; 503 while stopping, and until the first
+/// round of checks is over.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let live = shared.live();
+    let mut reasons = Vec::new();
+    if shared.is_draining() {
+        reasons.push("the process is stopping".to_owned());
+    }
+    for upstream in &live.snapshot.upstreams {
+        if !upstream.shared.first_round.is_over() {
+            reasons.push(format!(
+                "the endpoints of upstream \"{}\" have not been checked yet",
+                upstream.name
+            ));
+        }
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}

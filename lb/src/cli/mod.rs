@@ -1,0 +1,61 @@
+//! The command line: one file a subcommand.
+
+mod check;
+mod run;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Problem;
+
+/// The configuration is wrong.
+const WRONG_CONFIG: u8 = 1;
+
+/// Something broke (sysexits' EX_SOFTWARE). 2, for wrong arguments, is clap's.
+const BROKEN: u8 = 70;
+
+/// An L7 load balancer, configured by one YAML file.
+#[derive(Debug, Parser)]
+#[command(name = "lb", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop (SIGTERM, SIGQUIT: drain; SIGINT: at once; SIGUSR1: reopen logs)
+    Run {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Write the process id here while serving
+        #[arg(long, value_name = "FILE")]
+        pid_file: Option<PathBuf>,
+    },
+    /// Check a configuration: exit 0, or 1 with every problem as FILE:LINE:COL: path: message
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// Runs what the arguments ask for.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Run { config, pid_file } => run::run(&config, pid_file.as_deref()),
+        Command::Check { config } => check::check(&config),
+        Command::Schema => schema::schema(),
+    }
+}
+
+/// A problem with its file, as editors and terminals understand it.
+fn positioned(file: &Path, problem: &Problem) -> String {
+    format!("{}:{problem}", file.display())
+}

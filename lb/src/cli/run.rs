@@ -1,0 +1,61 @@
+//! `lb run`: serve.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{BROKEN, WRONG_CONFIG, positioned};
+use crate::compile::compile_file;
+use crate::runtime;
+use crate::upstream::Registry;
+
+/// Pingora reports every client that goes away as an error; what matters of it
+/// stands in our access log.
+const DEFAULT_FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_pool=off";
+
+pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
+    start_log();
+    let registry = Registry::default();
+    let compiled = compile_file(config, &registry);
+    for problem in &compiled.problems {
+        eprintln!("{}", positioned(config, problem));
+    }
+    let Some(snapshot) = compiled.snapshot else {
+        eprintln!("lb: not started: the configuration has errors");
+        return ExitCode::from(WRONG_CONFIG);
+    };
+    let started = || match pid_file {
+        Some(path) => std::fs::write(path, format!("{}\n", std::process::id())).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("the pid file {} cannot be written: {error}", path.display()),
+            )
+        }),
+        None => Ok(()),
+    };
+    let ended = runtime::run(snapshot, started);
+    if let Some(path) = pid_file {
+        // Gone already, or never written: either way it is not there.
+        let _ = std::fs::remove_file(path);
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lb: {error}");
+            ExitCode::from(BROKEN)
+        }
+    }
+}
+
+/// The process's own log goes to standard error; `RUST_LOG` sets its levels.
+fn start_log() {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_env_filter(filter)
+        .with_target(false);
+    log.with_ansi(io::stderr().is_terminal()).init();
+}

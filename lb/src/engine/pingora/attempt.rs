@@ -1,0 +1,156 @@
+//! An attempt: a lease on an endpoint and a connection to it.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::pingora::protocols::TcpKeepalive;
+use ::pingora::proxy::Session;
+use ::pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use ::pingora::{Error, ErrorType, Result};
+
+use super::FIRST_ROUND_SLACK;
+use super::exchange::Exchange;
+use super::failure;
+use crate::engine::LiveUpstream;
+use crate::policy::{Forward, Timeouts};
+use crate::response::Cause;
+use crate::upstream::{Lease, Placement, Target};
+
+/// Streams on one connection to an HTTP/2 endpoint.
+const STREAMS: usize = 100;
+
+/// Takes a lease and says where to connect.
+pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    // Given back before another is taken: an endpoint is never counted twice.
+    exchange.lease = None;
+    let Some(live) = exchange.live.clone() else {
+        return failure::internal(exchange, "no snapshot");
+    };
+    let Some(Forward { upstream, websocket, timeouts, .. }) = exchange.forward() else {
+        return failure::internal(exchange, "no upstream");
+    };
+    let (websocket, timeouts) = (*websocket, *timeouts);
+    let target = &live.upstreams[upstream.index()];
+
+    if exchange.attempts == 0 && exchange.replaced == 0 {
+        if let Some(deadline) = &exchange.deadline {
+            deadline.arm(Instant::now() + timeouts.request);
+        }
+        wait_for_first_round(target, exchange.remaining(timeouts.request, Instant::now())).await;
+    }
+    let now = Instant::now();
+    let remaining = exchange.remaining(timeouts.request, now);
+    if remaining.is_zero() {
+        return failure::refuse(exchange, Cause::RequestTimeout);
+    }
+    let placement = Placement { random: fastrand::u64(..), key: exchange.placement_key, now };
+    let Ok(lease) = target.upstream.lease(placement, &exchange.tried) else {
+        return failure::refuse(exchange, Cause::NoHealthyEndpoint);
+    };
+    let peer = peer(target, &lease, websocket, &timeouts, remaining);
+    exchange.last_endpoint = Some(Arc::clone(lease.endpoint()));
+    exchange.lease = Some(lease);
+    exchange.attempts += 1;
+    exchange.attempt_started = now;
+    exchange.connected = false;
+    exchange.connect_time = None;
+    if !exchange.upgrade {
+        // Bounds writes to a client that does not read.
+        session.set_write_timeout(Some(Duration::from_secs(60)));
+    }
+    peer.map(Box::new)
+}
+
+/// Requests wait until every endpoint has been checked once; the checks' own
+/// timeout bounds that.
+async fn wait_for_first_round(target: &LiveUpstream, remaining: Duration) {
+    let first_round = &target.upstream.shared.first_round;
+    if first_round.is_over() {
+        return;
+    }
+    let bound = target
+        .upstream
+        .check
+        .as_ref()
+        .map_or(FIRST_ROUND_SLACK, |check| check.timeout + FIRST_ROUND_SLACK);
+    // Err: whoever is healthy by now is used, and nobody is an answer too.
+    let _ = tokio::time::timeout(bound.min(remaining), first_round.wait()).await;
+}
+
+fn peer(
+    target: &LiveUpstream,
+    lease: &Lease,
+    websocket: bool,
+    timeouts: &Timeouts,
+    remaining: Duration,
+) -> Result<HttpPeer> {
+    let upstream = &target.upstream;
+    let protocol = upstream.protocol;
+    let server_name = upstream
+        .tls
+        .as_ref()
+        .map_or_else(String::new, |tls| tls.name_for(lease.endpoint().address()));
+    let mut peer = match lease.endpoint().target() {
+        Some(Target::Tcp(address)) => HttpPeer::new(address, protocol.is_tls(), server_name),
+        Some(Target::Unix(path)) => {
+            // Compilation refuses paths that are not text.
+            HttpPeer::new_uds(&path.to_string_lossy(), protocol.is_tls(), server_name)?
+        }
+        None => {
+            return Error::e_explain(
+                ErrorType::ConnectNoRoute,
+                "the endpoint's name is not resolved",
+            );
+        }
+    };
+    peer.group_key = target.pool_key;
+    let options = &mut peer.options;
+    let connect = timeouts.connect.min(remaining);
+    options.connection_timeout = Some(connect);
+    options.total_connection_timeout = Some(connect);
+    // On HTTP/1 the deadline shuts the socket down by itself. An HTTP/2
+    // connection is shared, so the wait for the head is bounded here.
+    options.read_timeout =
+        Some(if protocol.is_http2() { timeouts.read.min(remaining) } else { timeouts.read });
+    options.write_timeout = Some(timeouts.send);
+    options.idle_timeout = Some(upstream.idle_timeout);
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        #[cfg(target_os = "linux")]
+        user_timeout: Duration::from_secs(0),
+    });
+    options.http_upstream_request_policy = if websocket {
+        HttpUpstreamRequestPolicy::standard()
+    } else {
+        HttpUpstreamRequestPolicy::deny_upgrades()
+    };
+    if protocol.is_http2() {
+        options.set_http_version(2, 2);
+        options.max_h2_streams = STREAMS;
+    } else {
+        options.set_http_version(1, 1);
+    }
+    options.ca = target.authorities.clone();
+    Ok(peer)
+}
+
+/// The connection stands.
+pub(super) fn connected(exchange: &mut Exchange, reused: bool, socket: RawFd) {
+    exchange.connected = true;
+    let Some(live) = &exchange.live else { return };
+    let Some(forward) = exchange.forward() else { return };
+    let target = &live.upstreams[forward.upstream.index()];
+    if !target.upstream.protocol.is_http2()
+        && let Some(deadline) = &exchange.deadline
+    {
+        deadline.attach(socket);
+    }
+    if !reused {
+        let took = exchange.attempt_started.elapsed();
+        target.series.connect.observe(took.as_secs_f64());
+        exchange.connect_time = Some(took);
+    }
+}

@@ -1,0 +1,109 @@
+//! The record of one exchange, from its request to its log line.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::engine::{Deadline, Live};
+use crate::limit::Permit;
+use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
+use crate::response::Cause;
+use crate::upstream::{EndpointState, Lease, Tried};
+
+/// Everything that is particular to one exchange.
+pub(crate) struct Exchange {
+    pub(super) started: Instant,
+    pub(super) time: SystemTime,
+    /// The snapshot it was decided with; kept to its end.
+    pub(super) live: Option<Arc<Live>>,
+    pub(super) deadline: Option<Arc<Deadline>>,
+    pub(super) request_id: String,
+    pub(super) client: IpAddr,
+    pub(super) peer_trusted: bool,
+    pub(super) host: Option<HostId>,
+    pub(super) route: Option<RouteId>,
+    /// Path and query in origin form, as the client sent them.
+    pub(super) target: String,
+    /// What hashing pickers place it by.
+    pub(super) placement_key: u64,
+    pub(super) upgrade: bool,
+    /// gRPC: a stream that no body limit applies to.
+    pub(super) grpc: bool,
+    pub(super) permit: Option<Permit>,
+    pub(super) lease: Option<Lease>,
+    /// The endpoint of the last lease, for the log.
+    pub(super) last_endpoint: Option<Arc<EndpointState>>,
+    pub(super) tried: Tried,
+    pub(super) attempts: u32,
+    /// Stale pooled connections that were replaced without counting.
+    pub(super) replaced: u32,
+    pub(super) attempt_started: Instant,
+    pub(super) connected: bool,
+    pub(super) connect_time: Option<Duration>,
+    pub(super) first_byte_time: Option<Duration>,
+    pub(super) body_received: u64,
+    /// A response head was handed to the client.
+    pub(super) responding: bool,
+    pub(super) cause: Option<Cause>,
+    /// What exactly went wrong, for the log only.
+    pub(super) error: Option<String>,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            started: now,
+            time: SystemTime::now(),
+            live: None,
+            deadline: None,
+            request_id: String::new(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            peer_trusted: false,
+            host: None,
+            route: None,
+            target: String::new(),
+            placement_key: 0,
+            upgrade: false,
+            grpc: false,
+            permit: None,
+            lease: None,
+            last_endpoint: None,
+            tried: Tried::default(),
+            attempts: 0,
+            replaced: 0,
+            attempt_started: now,
+            connected: false,
+            connect_time: None,
+            first_byte_time: None,
+            body_received: 0,
+            responding: false,
+            cause: None,
+            error: None,
+        }
+    }
+}
+
+impl Exchange {
+    /// The route, once one was found.
+    pub(super) fn route(&self) -> Option<&Route> {
+        Some(self.live.as_ref()?.snapshot.table.route(self.route?))
+    }
+
+    /// How the request is forwarded, when it is.
+    pub(super) fn forward(&self) -> Option<&Forward> {
+        match &self.route()?.action {
+            RouteAction::Forward(forward) => Some(forward),
+            RouteAction::Redirect(_) => None,
+        }
+    }
+
+    /// What is left until `timeouts.request`; it counts from the last byte of
+    /// the request that came.
+    pub(super) fn remaining(&self, request_timeout: Duration, now: Instant) -> Duration {
+        match &self.deadline {
+            Some(deadline) => deadline.remaining(now).unwrap_or(request_timeout),
+            None => request_timeout,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The lingering close (nginx: `lingering_close`).
+//!
+//! Closing a socket with unread data in it sends a reset, and a reset takes
+//! away from the client what it has not read yet: our answer. So after an
+//! answer to a request that is still arriving, we stop writing and read on for
+//! a while.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+use tokio::time::timeout;
+
+use super::stream::Transport;
+
+/// In all (nginx: `lingering_time`).
+const TIME: Duration = Duration::from_secs(30);
+
+/// Between two reads (nginx: `lingering_timeout`).
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Closes the connection gently, on a task of its own.
+pub(super) fn spawn(io: BufWriter<Transport>) {
+    // Without a runtime the process is ending, and so is the connection.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(async move {
+            let _ = timeout(TIME, linger(io)).await;
+        });
+    }
+}
+
+async fn linger(mut io: BufWriter<Transport>) {
+    if io.shutdown().await.is_err() {
+        return;
+    }
+    let mut unwanted = vec![0; 16 * 1024];
+    while let Ok(Ok(1..)) = timeout(IDLE, io.read(&mut unwanted)).await {}
+}

@@ -1,0 +1,312 @@
+//! Every metric, its name and its labels, in one place.
+//!
+//! Series that a request touches are looked up once when a snapshot goes live,
+//! never per request. Label values come from the configuration and from our own
+//! tables, so that their number is bounded.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::policy::Table;
+use crate::response::Cause;
+use crate::snapshot::Snapshot;
+
+/// From a tenth of a millisecond to a minute.
+const SECONDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0, 60.0,
+];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// How a TLS handshake with a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// A new session.
+    Full,
+    /// A resumed session.
+    Resumed,
+    /// None.
+    Failed,
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    connect: HistogramVec,
+    first_byte: HistogramVec,
+    retries: IntCounterVec,
+    refusals: IntCounterVec,
+    connections: IntCounterVec,
+    open: IntGaugeVec,
+    handshakes: IntCounterVec,
+    /// Access log lines that were not written.
+    pub access_log_dropped: IntCounter,
+    /// 1 while the process stops.
+    pub draining: IntGauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let metrics = Self {
+            requests: counters(
+                &registry,
+                "lb_requests_total",
+                "Requests by virtual host, route, status class and cause; the cause is empty when an endpoint answered.",
+                &["virtual_host", "route", "status_class", "cause"],
+            ),
+            duration: histograms(
+                &registry,
+                "lb_request_duration_seconds",
+                "From the request to the last byte of its response.",
+                &["virtual_host", "route"],
+            ),
+            connect: histograms(
+                &registry,
+                "lb_upstream_connect_duration_seconds",
+                "Until a new connection to an endpoint stood, TLS included.",
+                &["upstream"],
+            ),
+            first_byte: histograms(
+                &registry,
+                "lb_upstream_first_byte_duration_seconds",
+                "From the start of an attempt to the head of its response.",
+                &["upstream"],
+            ),
+            retries: counters(
+                &registry,
+                "lb_upstream_retries_total",
+                "Requests sent again, by what became of the wish: sent, budget_exhausted.",
+                &["upstream", "outcome"],
+            ),
+            refusals: counters(
+                &registry,
+                "lb_limit_refusals_total",
+                "Requests refused by a rate limit.",
+                &["limit"],
+            ),
+            connections: counters(
+                &registry,
+                "lb_connections_total",
+                "Connections accepted from clients.",
+                &["listener"],
+            ),
+            open: gauges(
+                &registry,
+                "lb_connections_open",
+                "Open connections from clients.",
+                &["listener"],
+            ),
+            handshakes: counters(
+                &registry,
+                "lb_tls_handshakes_total",
+                "TLS handshakes with clients: full, resumed, failed.",
+                &["listener", "result"],
+            ),
+            access_log_dropped: registered(
+                &registry,
+                IntCounter::new(
+                    "lb_access_log_dropped_total",
+                    "Access log lines dropped because the log could not keep up or be written.",
+                ),
+            ),
+            draining: registered(
+                &registry,
+                IntGauge::new("lb_draining", "1 while the process is stopping."),
+            ),
+            registry,
+        };
+        let build = gauges(
+            &metrics.registry,
+            "lb_build_info",
+            "Always 1; the version is a label.",
+            &["version"],
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        #[cfg(target_os = "linux")]
+        let _ = metrics
+            .registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()));
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Adds a collector that is asked on every scrape.
+    pub fn register(&self, collector: Box<dyn prometheus::core::Collector>) {
+        if let Err(error) = self.registry.register(collector) {
+            tracing::error!(%error, "a metric is defined twice");
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be rendered");
+        }
+        text
+    }
+
+    /// The series of every route of a table, by route index, and last those of
+    /// requests that no route took.
+    pub fn routes(&self, table: &Table) -> (Vec<RouteSeries>, RouteSeries) {
+        let routes = table
+            .routes()
+            .iter()
+            .map(|route| self.route(&table.host(route.host).name, &route.name))
+            .collect();
+        (routes, self.route("", ""))
+    }
+
+    fn route(&self, host: &str, route: &str) -> RouteSeries {
+        RouteSeries {
+            requests: self.requests.clone(),
+            labels: [host.to_owned(), route.to_owned()],
+            duration: self.duration.with_label_values(&[host, route]),
+            answered: CLASSES.map(|_| OnceLock::new()),
+            caused: Cause::ALL.iter().map(|_| CLASSES.map(|_| OnceLock::new())).collect(),
+        }
+    }
+
+    /// The series of every upstream of a snapshot, by upstream index.
+    pub fn upstreams(&self, snapshot: &Snapshot) -> Vec<UpstreamSeries> {
+        snapshot
+            .upstreams
+            .iter()
+            .map(|upstream| UpstreamSeries {
+                connect: self.connect.with_label_values(&[&upstream.name]),
+                first_byte: self.first_byte.with_label_values(&[&upstream.name]),
+                retries: self.retries.with_label_values(&[&*upstream.name, "sent"]),
+                retries_refused: self
+                    .retries
+                    .with_label_values(&[&*upstream.name, "budget_exhausted"]),
+            })
+            .collect()
+    }
+
+    /// Refusals of every rate limit of a snapshot, by limit index.
+    pub fn limits(&self, snapshot: &Snapshot) -> Vec<IntCounter> {
+        snapshot
+            .limits
+            .iter()
+            .map(|limit| self.refusals.with_label_values(&[&limit.name]))
+            .collect()
+    }
+
+    /// Connections accepted on a listener, and those open.
+    pub fn listener(&self, name: &str) -> (IntCounter, IntGauge) {
+        (self.connections.with_label_values(&[name]), self.open.with_label_values(&[name]))
+    }
+
+    /// Handshakes on a listener by how they ended.
+    pub fn handshake(&self, listener: &str, result: Handshake) -> IntCounter {
+        let result = match result {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::Failed => "failed",
+        };
+        self.handshakes.with_label_values(&[listener, result])
+    }
+}
+
+/// The series of one route.
+#[derive(Debug)]
+pub struct RouteSeries {
+    requests: IntCounterVec,
+    labels: [String; 2],
+    duration: Histogram,
+    answered: [OnceLock<IntCounter>; CLASSES.len()],
+    caused: Vec<[OnceLock<IntCounter>; CLASSES.len()]>,
+}
+
+impl RouteSeries {
+    /// Counts a finished exchange.
+    pub fn record(&self, status: u16, cause: Option<Cause>, duration: Duration) {
+        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
+        let (cell, cause) = match cause {
+            None => (&self.answered[class], ""),
+            Some(cause) => (&self.caused[cause as usize][class], cause.name()),
+        };
+        // Made when first needed: most combinations never occur.
+        cell.get_or_init(|| {
+            self.requests.with_label_values(&[
+                &*self.labels[0],
+                &*self.labels[1],
+                CLASSES[class],
+                cause,
+            ])
+        })
+        .inc();
+        self.duration.observe(duration.as_secs_f64());
+    }
+}
+
+/// The series of one upstream.
+#[derive(Debug)]
+pub struct UpstreamSeries {
+    /// Time until new connections stood.
+    pub connect: Histogram,
+    /// Time until response heads came.
+    pub first_byte: Histogram,
+    /// Requests sent again.
+    pub retries: IntCounter,
+    /// Requests not sent again for want of budget.
+    pub retries_refused: IntCounter,
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    registered(
+        registry,
+        HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels),
+    )
+}
+
+#[expect(clippy::expect_used, reason = "names are constants of this file; a test builds them all")]
+fn registered<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> C {
+    let metric = metric.expect("the metric's name and labels are valid");
+    registry.register(Box::new(metric.clone())).expect("the metric's name is not taken");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_renders() {
+        let metrics = Metrics::default();
+        let series = metrics.route("host", "route");
+        series.record(200, None, Duration::from_millis(1));
+        series.record(429, Some(Cause::RateLimited), Duration::from_millis(1));
+        series.record(999, None, Duration::from_millis(1));
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for line in [
+            r#"lb_requests_total{cause="",route="route",status_class="2xx",virtual_host="host"} 1"#,
+            r#"lb_requests_total{cause="rate_limited",route="route",status_class="4xx",virtual_host="host"} 1"#,
+            r#"lb_request_duration_seconds_count{route="route",virtual_host="host"} 3"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The life of the process: start, signals, drain, stop.
+
+mod process;
+mod signals;
+mod worker;
+
+pub use process::{StartError, run};

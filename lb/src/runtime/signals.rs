@@ -1,0 +1,54 @@
+//! Signals, as operators know them from nginx.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the operator wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// SIGTERM, SIGQUIT: finish what is open, then stop.
+    Drain,
+    /// SIGINT: stop.
+    Stop,
+    /// SIGUSR1: open the logs again.
+    Reopen,
+    /// SIGHUP, SIGUSR2: not yet; said and ignored, since their default is death.
+    Ignored(&'static str),
+}
+
+/// The signals we listen to.
+pub(super) struct Signals {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    /// Starts listening. Must be called inside a runtime.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next wish.
+    pub(super) async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Drain,
+            _ = self.quit.recv() => Wish::Drain,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.user1.recv() => Wish::Reopen,
+            _ = self.hangup.recv() => Wish::Ignored("SIGHUP"),
+            _ = self.user2.recv() => Wish::Ignored("SIGUSR2"),
+        }
+    }
+}

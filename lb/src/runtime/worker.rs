@@ -1,0 +1,88 @@
+//! Workers: one thread each, one runtime each, nothing shared on the hot path.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ::pingora::server::ShutdownWatch;
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::Shared;
+use crate::engine::pingora::Engine;
+use crate::listener::{AcceptContext, Socket, accept};
+use crate::policy::ListenerId;
+
+/// What one worker accepts on.
+pub(super) struct WorkerSockets {
+    pub(super) sockets: Vec<(ListenerId, crate::listener::Bound)>,
+}
+
+/// How far stopping has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Serving.
+    No,
+    /// No new connections; open ones finish.
+    Drain,
+    /// Now.
+    Now,
+}
+
+/// Starts a worker.
+pub(super) fn spawn(
+    index: usize,
+    workers: usize,
+    sockets: WorkerSockets,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<Stop>,
+    shutdown: ShutdownWatch,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        runtime.block_on(work(workers, sockets, &shared, stop, shutdown));
+        shared.access_log.flush_worker();
+        // What is still open after the drain is cut here.
+        runtime.shutdown_background();
+    })
+}
+
+async fn work(
+    workers: usize,
+    sockets: WorkerSockets,
+    shared: &Arc<Shared>,
+    mut stop: watch::Receiver<Stop>,
+    shutdown: ShutdownWatch,
+) {
+    let engine = Arc::new(Engine::new(Arc::clone(shared), workers));
+    let (alive, mut all_closed) = mpsc::channel::<()>(1);
+    let snapshot = Arc::clone(&shared.live().snapshot);
+    for (id, bound) in sockets.sockets {
+        let socket: Socket = match bound.into_socket() {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, "a socket cannot enter its worker");
+                continue;
+            }
+        };
+        let listener = &snapshot.listeners[id.0 as usize];
+        let context = AcceptContext::new(
+            id,
+            listener,
+            Arc::clone(&engine),
+            &shared.metrics,
+            shutdown.clone(),
+            alive.clone(),
+        );
+        tokio::spawn(accept(socket, Arc::new(context)));
+    }
+    drop(alive);
+
+    // Err: the process's main thread is gone, and with it every reason to go on.
+    let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+    engine.close_idle().await;
+    tokio::select! {
+        // None: the last connection has ended.
+        _ = all_closed.recv() => {}
+        _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+    }
+}
