@@ -3,6 +3,10 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use crate::config::{Document, Loaded, Node, Path, Position, Problems, Value, did_you_mean};
+use crate::values::Span;
+
+/// As many names as an error lists before it only counts.
+const LISTED_NAMES: usize = 10;
 
 /// What every part of the compiler needs.
 pub(super) struct Context<'c> {
@@ -51,22 +55,50 @@ impl<'c> Context<'c> {
         name: &str,
         known: impl IntoIterator<Item = &'n str>,
     ) {
-        if self.written.root.key(section).and_then(|section| section.key(name)).is_some() {
+        let whole_section_is_broken =
+            self.written.root.key(section).is_some() && self.document.root.key(section).is_none();
+        let written = self.written.root.key(section).and_then(|section| section.key(name));
+        if whole_section_is_broken || written.is_some() {
             return;
         }
         let known: Vec<&str> = known.into_iter().collect();
         let hint = did_you_mean(name, known.iter().copied());
-        let hint = match (hint.is_empty(), known.is_empty()) {
+        let hint = match (hint.is_empty(), known.len()) {
             (false, _) => hint,
-            (true, true) => format!("; there is none under {section}"),
-            (true, false) => format!("; known: {}", known.join(", ")),
+            (true, 0) => format!("; there is none under {section}"),
+            (true, 1..=LISTED_NAMES) => format!("; known: {}", known.join(", ")),
+            (true, more) => {
+                let (listed, more) = (known[..LISTED_NAMES].join(", "), more - LISTED_NAMES);
+                format!("; known: {listed} and {more} more")
+            }
         };
         self.error(path, format!("there is no {what} \"{name}\"{hint}"));
     }
 
-    /// Whether `section.name` is written, sound or not.
-    pub(super) fn is_written(&self, section: &str) -> bool {
-        self.written.root.key(section).is_some()
+    /// Whether everything written at `path` and one level below it could be
+    /// understood. If not, what seems to be missing there has been reported.
+    pub(super) fn is_complete(&self, path: &Path) -> bool {
+        self.document.closest(path).0.complete
+    }
+
+    /// Records an error about something missing from the value at `path`,
+    /// unless it is only missing because it was broken.
+    pub(super) fn missing(&mut self, path: Path, message: impl Into<String>) {
+        if self.is_complete(&path) {
+            self.error(path, message);
+        }
+    }
+
+    /// Refuses a time in which nothing can happen.
+    pub(super) fn positive(&mut self, path: Path, span: Option<Span>, message: &str) {
+        if span.is_some_and(|span| span.duration().is_zero()) {
+            self.error(path, message);
+        }
+    }
+
+    /// Whether any error has been found.
+    pub(super) fn has_errors(&self) -> bool {
+        self.problems.has_errors()
     }
 
     /// A file named in the configuration: relative to the configuration file.

@@ -1,5 +1,7 @@
 //! Header edits, checked.
 
+use std::collections::HashSet;
+
 use http::{HeaderName, HeaderValue};
 
 use super::context::Context;
@@ -29,6 +31,7 @@ pub(super) fn edits(
     };
     let mut edits = HeaderEdits::default();
     for (key, fields) in [("set", set), ("add", add)] {
+        let mut names = HashSet::new();
         for (name, value) in fields {
             let path = path.join(key).join(name.as_str());
             let parsed = header_name(name, &path, context);
@@ -36,6 +39,13 @@ pub(super) fn edits(
             if value.is_err() {
                 context.error(path, "a header value has no line breaks or control characters");
             } else if let (Some(name), Ok(value)) = (parsed, value) {
+                // YAML sees two keys, HTTP one field.
+                if !names.insert(name.clone()) {
+                    context.error(
+                        path,
+                        format!("the header \"{name}\" is given twice; names are case-insensitive"),
+                    );
+                }
                 let list = if key == "set" { &mut edits.set } else { &mut edits.add };
                 list.push((name, value));
             }

@@ -3,10 +3,50 @@
 
 use std::time::Duration;
 
-use crate::config::{self, Defaults, RetryOn as Failure};
+use super::context::{Context, at};
+use crate::config::{self, Defaults, Path, RetryOn as Failure};
 use crate::policy::{Retry, RetryOn, Timeouts};
 use crate::upstream::{BudgetSettings, PassiveSettings};
 use crate::values::Span;
+
+/// Checks the layer that all others fall back to.
+pub(super) fn check_defaults(defaults: &Defaults, context: &mut Context<'_>) {
+    let Defaults { timeouts, limits: _, passive_health, keepalive, retry: _ } = defaults;
+    let path = at!["defaults"];
+    check_times(timeouts.as_ref(), passive_health.as_ref(), keepalive.as_ref(), &path, context);
+}
+
+/// Refuses times of nothing in one layer, whose sections stand under `path`.
+pub(super) fn check_times(
+    timeouts: Option<&config::Timeouts>,
+    passive_health: Option<&config::PassiveHealth>,
+    keepalive: Option<&config::Keepalive>,
+    path: &Path,
+    context: &mut Context<'_>,
+) {
+    if let Some(config::Timeouts { connect, send, read, request }) = timeouts {
+        let path = path.join("timeouts");
+        for (key, span) in
+            [("connect", connect), ("send", send), ("read", read), ("request", request)]
+        {
+            context.positive(path.join(key), *span, "must be longer than 0s");
+        }
+    }
+    if let Some(config::PassiveHealth { max_fails: _, fail_timeout }) = passive_health {
+        context.positive(
+            path.join("passive_health").join("fail_timeout"),
+            *fail_timeout,
+            "must be longer than 0s; \"max_fails: 0\" turns passive health off",
+        );
+    }
+    if let Some(config::Keepalive { max_idle: _, idle_timeout }) = keepalive {
+        context.positive(
+            path.join("keepalive").join("idle_timeout"),
+            *idle_timeout,
+            "must be longer than 0s; \"max_idle: 0\" keeps no connection",
+        );
+    }
+}
 
 /// The first layer that has a field wins.
 fn first<T: Copy, L>(layers: &[Option<&L>], field: impl Fn(&L) -> Option<T>) -> Option<T> {

@@ -1,6 +1,7 @@
 //! Listeners and their certificates.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::context::{Context, at};
@@ -15,21 +16,29 @@ pub(super) fn listeners(
     process: &Process,
     context: &mut Context<'_>,
 ) -> Vec<Listener> {
-    if written.is_empty() && !context.is_written("listeners") {
-        context.error(at![], "there are no listeners; add one under \"listeners\"");
+    if written.is_empty() {
+        context.missing(at!["listeners"], "there are no listeners; add one under \"listeners\"");
     }
     let mut bound: HashMap<BindAddress, String> = HashMap::new();
-    bound.insert(BindAddress::Tcp(process.status), "the status server".to_owned());
     let mut listeners = Vec::with_capacity(written.len());
     for (name, listener) in written {
         let config::Listener { bind, response_headers, tls } = listener;
         if bind.is_empty() {
-            context.error(
+            context.missing(
                 at!["listeners", name.as_str(), "bind"],
                 "a listener needs at least one address",
             );
         }
         for (index, address) in bind.iter().enumerate() {
+            if let BindAddress::Tcp(address) = address
+                && takes(*address, process.status)
+            {
+                context.error(
+                    at!["listeners", name.as_str(), "bind", index],
+                    format!("{address} leaves no port for the status server at {}", process.status),
+                );
+                continue;
+            }
             let by_system = matches!(address, BindAddress::Tcp(address) if address.port() == 0);
             let owner = format!("listener \"{name}\"");
             if let Some(first) = bound.insert(address.clone(), owner).filter(|_| !by_system) {
@@ -53,6 +62,15 @@ pub(super) fn listeners(
         });
     }
     listeners
+}
+
+/// Whether binding `address` makes `other` unbindable.
+fn takes(address: SocketAddr, other: SocketAddr) -> bool {
+    let overlap = address.is_ipv4() == other.is_ipv4()
+        && (address.ip() == other.ip()
+            || address.ip().is_unspecified()
+            || other.ip().is_unspecified());
+    overlap && address.port() == other.port() && address.port() != 0
 }
 
 /// RFC 6797 §7.2: never over plain HTTP.
@@ -82,37 +100,39 @@ fn server_tls(
     let ListenerTls { min_version, alpn, certificates } = written;
     let at_tls = at!["listeners", name, "tls"];
     if certificates.is_empty() {
-        context.error(at_tls.join("certificates"), "a TLS listener needs at least one certificate");
+        context
+            .missing(at_tls.join("certificates"), "a TLS listener needs at least one certificate");
         return None;
     }
     let mut loaded = Vec::with_capacity(certificates.len());
     let mut complete = true;
     for (index, Certificate { cert, key }) in certificates.iter().enumerate() {
-        match tls::load_certificate(&context.file(cert), &context.file(key)) {
+        let path = at_tls.join("certificates").join(index);
+        let (cert, key) = (context.file(cert), context.file(key));
+        // By itself first: what is wrong after that is wrong with the key.
+        if let Err(error) = tls::load_authorities(&cert) {
+            complete = false;
+            context.error(path.join("cert"), error.to_string());
+            if let Err(error) = std::fs::read(&key) {
+                let key = key.display();
+                context.error(path.join("key"), format!("{key} cannot be read: {error}"));
+            }
+            continue;
+        }
+        match tls::load_certificate(&cert, &key) {
             Ok(certificate) => loaded.push(certificate),
             Err(error) => {
                 complete = false;
-                let key_is_at_fault = match &error {
-                    tls::CertificateError::Unreadable { file, .. }
-                    | tls::CertificateError::Missing { file, .. }
-                    | tls::CertificateError::Malformed { file, .. }
-                    | tls::CertificateError::BadCertificate { file } => {
-                        *file == context.file(key).display().to_string()
-                    }
-                    tls::CertificateError::Encrypted { .. }
-                    | tls::CertificateError::BadKey { .. }
-                    | tls::CertificateError::Mismatch { .. } => true,
-                };
-                let field = if key_is_at_fault { "key" } else { "cert" };
-                context
-                    .error(at_tls.join("certificates").join(index).join(field), error.to_string());
+                context.error(path.join("key"), error.to_string());
             }
         }
     }
     let alpn = alpn.clone().unwrap_or_else(|| vec![Alpn::H2, Alpn::Http1]);
     if alpn.is_empty() {
-        context
-            .error(at_tls.join("alpn"), "a TLS listener needs at least one protocol: h2, http/1.1");
+        context.missing(
+            at_tls.join("alpn"),
+            "a TLS listener needs at least one protocol: h2, http/1.1",
+        );
     }
     let settings = ServerTlsSettings {
         certificates: loaded,

@@ -7,9 +7,12 @@ mod context;
 mod headers;
 mod inherit;
 mod listeners;
+mod matches;
 mod process;
 mod reach;
+mod redirect;
 mod routes;
+mod scope;
 mod upstreams;
 
 use std::path::Path;
@@ -98,11 +101,14 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     } = config;
 
     process::check_version(*version, context);
+    if let Some(defaults) = defaults {
+        inherit::check_defaults(defaults, context);
+    }
     let process = process::process(workers, status, access_log, shutdown, context);
-    let head_limits = process::head_limits(defaults.as_ref());
+    let head_limits = process::head_limits(defaults.as_ref(), context);
     let listeners = listeners::listeners(listeners, &process, context);
     let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), context, registry);
-    let limits = upstreams::limits(rate_limits);
+    let limits = upstreams::limits(rate_limits, context);
     let (table, concurrency) =
         routes::table(virtual_hosts, config, &listeners, &upstreams, &limits, context);
 

@@ -1,6 +1,6 @@
 //! The sections about the process itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::context::{Context, at};
@@ -9,6 +9,12 @@ use crate::snapshot::{AccessLog, HeadLimits, Process};
 
 /// The version of the contract that this program reads.
 const VERSION: u32 = 1;
+
+/// Loopback only: metrics say a lot about a fleet.
+const DEFAULT_STATUS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+/// The largest head that can be allowed: what Pingora reads of one at most.
+const LARGEST_HEAD: u64 = 1 << 20;
 
 pub(super) fn check_version(version: u32, context: &mut Context<'_>) {
     if version != VERSION {
@@ -32,17 +38,18 @@ pub(super) fn process(
             std::thread::available_parallelism().map_or(1, usize::from)
         }
     };
-    let default_status = SocketAddr::from(([127, 0, 0, 1], 9900));
     let status = match status {
-        None => default_status,
-        Some(config::Status { address }) => address.parse().unwrap_or_else(|_| {
-            context.error(
-                at!["status", "address"],
-                format!("\"{address}\" is not IP:PORT; write for instance 127.0.0.1:9900"),
-            );
-            default_status
-        }),
+        Some(config::Status { address: Some(address) }) => address.socket(),
+        Some(config::Status { address: None }) | None => DEFAULT_STATUS,
     };
+    if let Some(config::AccessLog { path: Some(path), .. }) = access_log
+        && path.is_empty()
+    {
+        context.error(
+            at!["access_log", "path"],
+            "the name of the file is empty; \"-\" is standard output",
+        );
+    }
     let (path, format) = match access_log {
         None => (None, None),
         Some(config::AccessLog { path, format }) => (path.as_deref(), *format),
@@ -64,8 +71,13 @@ pub(super) fn process(
     }
 }
 
-pub(super) fn head_limits(defaults: Option<&Defaults>) -> HeadLimits {
+pub(super) fn head_limits(defaults: Option<&Defaults>, context: &mut Context<'_>) -> HeadLimits {
     let limits = defaults.and_then(|defaults| defaults.limits.clone()).unwrap_or_default();
+    for (key, size) in [("header_size", limits.header_size), ("uri", limits.uri)] {
+        if size.is_some_and(|size| !(1..=LARGEST_HEAD).contains(&size.bytes())) {
+            context.error(at!["defaults", "limits", key], "must be from 1B to 1MiB");
+        }
+    }
     HeadLimits {
         header_size: limits.header_size.map_or(32 << 10, |size| size.bytes() as usize),
         headers: limits.headers.map_or(100, usize::from),

@@ -33,11 +33,15 @@ pub(super) fn upstreams(
         .collect()
 }
 
-pub(super) fn limits(written: &BTreeMap<String, config::RateLimit>) -> Vec<Limit> {
+pub(super) fn limits(
+    written: &BTreeMap<String, config::RateLimit>,
+    context: &mut Context<'_>,
+) -> Vec<Limit> {
     written
         .iter()
         .map(|(name, limit)| {
-            let config::RateLimit { key: _, rate, burst, status: _, max_keys } = limit;
+            let config::RateLimit { key, rate, burst, status: _, max_keys } = limit;
+            check_key(key.as_ref(), at!["rate_limits", name.as_str(), "key"], context);
             let limiter =
                 RateLimiter::new(*rate, burst.unwrap_or(0), max_keys.unwrap_or(DEFAULT_MAX_KEYS));
             Limit { name: name.as_str().into(), limiter: Arc::new(limiter) }
@@ -61,8 +65,7 @@ fn compile_upstream(
         health_check,
         passive_health,
         min_healthy_percent,
-        // Routes inherit these two.
-        timeouts: _,
+        timeouts,
         retry,
         keepalive,
     } = written;
@@ -70,7 +73,7 @@ fn compile_upstream(
     let name: Arc<str> = name.into();
 
     if endpoints.is_empty() {
-        context.error(path.join("endpoints"), "an upstream needs at least one endpoint");
+        context.missing(path.join("endpoints"), "an upstream needs at least one endpoint");
     }
     let mut seen = HashSet::new();
     let mut compiled = Vec::with_capacity(endpoints.len());
@@ -88,6 +91,14 @@ fn compile_upstream(
         compiled.push(Endpoint { weight, state: registry.endpoint(&name, address) });
     }
 
+    inherit::check_times(
+        timeouts.as_ref(),
+        passive_health.as_ref(),
+        keepalive.as_ref(),
+        &path,
+        context,
+    );
+    check_key(hash_key.as_ref(), path.join("hash_key"), context);
     let balance = balance.unwrap_or(Balance::LeastConnections);
     let hash_key = match (balance, hash_key) {
         (Balance::ConsistentHash, Some(key)) => parts(key),
@@ -227,6 +238,14 @@ fn check_settings(
             {
                 context.error(path.join("host"), format!("\"{host}\" is not a host"));
             }
+            if let Some(OneOrMany::Many(statuses)) = expect_status
+                && statuses.is_empty()
+            {
+                context.missing(
+                    path.join("expect_status"),
+                    "name at least one status, or leave the key out for 2xx",
+                );
+            }
             CheckKind::Http(HttpCheck {
                 path: target,
                 host: host.clone(),
@@ -237,23 +256,18 @@ fn check_settings(
             })
         }
     };
-    let mut positive = |span: &Option<Span>, key: &str, default: Duration| {
-        let duration = span.map_or(default, Span::duration);
-        if duration.is_zero() {
-            context.error(path.join(key), "must be longer than 0s");
-        }
-        duration
-    };
-    let interval = positive(interval, "interval", Duration::from_secs(10));
+    for (key, span) in
+        [("interval", interval), ("failing_interval", failing_interval), ("timeout", timeout)]
+    {
+        context.positive(path.join(key), *span, "must be longer than 0s");
+    }
+    let interval = interval.map_or(Duration::from_secs(10), Span::duration);
     CheckSettings {
         kind,
         interval,
-        failing_interval: positive(
-            failing_interval,
-            "failing_interval",
-            interval.min(Duration::from_secs(1)),
-        ),
-        timeout: positive(timeout, "timeout", Duration::from_secs(3)),
+        failing_interval: failing_interval
+            .map_or(interval.min(Duration::from_secs(1)), Span::duration),
+        timeout: timeout.map_or(Duration::from_secs(3), Span::duration),
         unhealthy_after: unhealthy_after.unwrap_or(3),
         healthy_after: healthy_after.unwrap_or(1),
     }
@@ -268,6 +282,15 @@ fn statuses(items: &OneOrMany<StatusItem>) -> Vec<StatusRange> {
             StatusItem::Range(range) => range,
         })
         .collect()
+}
+
+/// Refuses a key of no parts: everybody would have the same.
+pub(super) fn check_key(key: Option<&OneOrMany<KeyPart>>, path: Path, context: &mut Context<'_>) {
+    if let Some(OneOrMany::Many(parts)) = key
+        && parts.is_empty()
+    {
+        context.missing(path, "name at least one part: client_ip, host, path, uri or header:NAME");
+    }
 }
 
 pub(super) fn parts(key: &OneOrMany<KeyPart>) -> Arc<[KeyPart]> {

@@ -1,16 +1,21 @@
 //! The text of a configuration as a tree whose every node knows where it stands.
 //!
+//! Reading the text is `parse`'s business.
+//!
 //! Paths name nodes the way the operator reads them
 //! (`upstreams.api.endpoints[2].address`); nodes keep the path they were
 //! written at even after broken neighbours were pruned from the tree.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+use super::problem::shortened;
+
+/// The longest key that a path shows in full. No key of the contract is longer;
+/// names given by operators are.
+const LONGEST_SHOWN_KEY: usize = 100;
 
 /// A place in the file; both numbers count from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The line.
     pub line: u64,
@@ -24,7 +29,7 @@ impl Position {
 }
 
 /// One step from a node to a child.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The value of a key.
     Key(String),
@@ -45,7 +50,7 @@ impl From<usize> for Step {
 }
 
 /// The way from the root to a node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Path(Vec<Step>);
 
 impl Path {
@@ -54,6 +59,11 @@ impl Path {
         let mut steps = self.0.clone();
         steps.push(step.into());
         Self(steps)
+    }
+
+    /// The step to the node itself; `None` for the root.
+    pub fn last(&self) -> Option<&Step> {
+        self.0.last()
     }
 
     /// Whether this is the root.
@@ -79,7 +89,12 @@ impl fmt::Display for Path {
                     }
                     let plain =
                         key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-                    if plain && !key.is_empty() { f.write_str(key)? } else { write!(f, "{key:?}")? }
+                    let key = shortened(key, LONGEST_SHOWN_KEY);
+                    if plain && !key.is_empty() {
+                        f.write_str(&key)?
+                    } else {
+                        write!(f, "{key:?}")?
+                    }
                 }
             }
         }
@@ -96,6 +111,9 @@ pub struct Node {
     pub key_position: Position,
     /// The path it was written at.
     pub path: Path,
+    /// Whether all that was written here is still here. Not so where something
+    /// broken was reported and left out: what seems to be missing may not be.
+    pub complete: bool,
     /// What it is.
     pub value: Value,
 }
@@ -117,9 +135,23 @@ pub enum Value {
     List(Vec<Node>),
     /// A mapping, in written order; keys may repeat.
     Map(Vec<(String, Node)>),
+    /// Something that could not be understood and was reported.
+    Broken,
 }
 
 impl Node {
+    /// This node without its value.
+    pub(super) fn clone_head(&self) -> Self {
+        let Self { position, key_position, path, complete, value: _ } = self;
+        Self {
+            position: *position,
+            key_position: *key_position,
+            path: path.clone(),
+            complete: *complete,
+            value: Value::Null,
+        }
+    }
+
     /// The value of `key`, if this is a mapping that has it.
     pub fn key(&self, key: &str) -> Option<&Node> {
         match &self.value {
@@ -136,11 +168,12 @@ impl Node {
             Value::Null => "nothing".into(),
             Value::Bool(value) => format!("the truth value {value}"),
             Value::Integer(value) => format!("the number {value}"),
-            Value::Float(value) => format!("the number {value}"),
-            Value::Text(text) if text.len() <= 40 => format!("the text {text:?}"),
-            Value::Text(_) => "a text".into(),
+            // 20.0 is not a whole number, and must not look like one.
+            Value::Float(value) => format!("the number {value:?}"),
+            Value::Text(text) => format!("the text {:?}", shortened(text, LONGEST_SHOWN_KEY)),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a mapping".into(),
+            Value::Broken => "something broken".into(),
         }
     }
 }
@@ -153,26 +186,6 @@ pub struct Document {
 }
 
 impl Document {
-    /// Parses YAML 1.2. On failure the position and the reason.
-    pub fn parse(text: &str) -> Result<Self, (Position, String)> {
-        let options = serde_saphyr::options! {
-            // Reported by the shape check, all of them and in our words.
-            duplicate_keys: DuplicateKeyPolicy::PassThrough,
-            // Ten thousand routes of a dozen keys fit; a bomb does not.
-            budget: serde_saphyr::budget! { max_nodes: 5_000_000, max_events: 20_000_000 },
-        };
-        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
-            Ok(raw) => Ok(Self { root: node(raw, None, Path::default()) }),
-            Err(error) => {
-                let position = error
-                    .location()
-                    .filter(|location| location.line() > 0)
-                    .map_or(Position::START, |l| Position { line: l.line(), column: l.column() });
-                Err((position, message_of(&error)))
-            }
-        }
-    }
-
     /// The node at `steps`, or the closest one above it that exists.
     pub fn closest(&self, steps: &Path) -> (&Node, bool) {
         let mut node = &self.root;
@@ -188,132 +201,5 @@ impl Document {
             }
         }
         (node, true)
-    }
-}
-
-/// The library's words without its own position and hints about its API.
-fn message_of(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let text = text.lines().next().unwrap_or_default();
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let text = match text.split_once(": ") {
-        Some((place, rest)) if place.starts_with("line ") => rest,
-        _ => text,
-    };
-    match text {
-        "" => "this is not valid YAML".to_owned(),
-        _ if text.starts_with("multiple YAML documents") => {
-            "a configuration is one YAML document; remove what follows the second \"---\""
-                .to_owned()
-        }
-        _ => format!("this is not valid YAML: {}", text.split(" at line ").next().unwrap_or(text)),
-    }
-}
-
-fn node(raw: Spanned<Raw>, key_position: Option<Position>, path: Path) -> Node {
-    let position =
-        Position { line: raw.referenced.line().max(1), column: raw.referenced.column().max(1) };
-    let value = match raw.value {
-        Raw::Null => Value::Null,
-        Raw::Bool(value) => Value::Bool(value),
-        Raw::Integer(value) => Value::Integer(value),
-        Raw::Float(value) => Value::Float(value),
-        Raw::Text(text) => Value::Text(text),
-        Raw::List(items) => Value::List(
-            items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| node(item, None, path.join(index)))
-                .collect(),
-        ),
-        Raw::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| {
-                    let key_position = Position {
-                        line: key.referenced.line().max(1),
-                        column: key.referenced.column().max(1),
-                    };
-                    let path = path.join(key.value.as_str());
-                    (key.value, node(value, Some(key_position), path))
-                })
-                .collect(),
-        ),
-    };
-    Node { position, key_position: key_position.unwrap_or(position), path, value }
-}
-
-/// What the YAML library hands over, before paths are known.
-enum Raw {
-    Null,
-    Bool(bool),
-    Integer(i128),
-    Float(f64),
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any YAML value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Integer(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Integer(value.into()))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
-        Ok(Raw::Integer(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Raw::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
-        }
-        Ok(Raw::Map(map))
     }
 }

@@ -24,7 +24,10 @@ fn expand_node(
     match &mut node.value {
         Value::Text(text) if text.contains("${") => match expand_text(text, variables) {
             Ok(expanded) => *text = expanded,
-            Err(message) => problems.error_at(node.position, node.path.clone(), message),
+            Err(message) => {
+                problems.error_at(node.position, node.path.clone(), message);
+                node.value = Value::Broken;
+            }
         },
         Value::List(items) => {
             items.iter_mut().for_each(|item| expand_node(item, variables, problems))
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn unset_and_malformed_references_are_errors() {
-        for text in ["${UNSET}", "${HOST", "${}", "${1A}", "${A B}"] {
+        for text in ["${UNSET}", "${HOST", "${}", "${1A}", "${A B}", "$${A}${"] {
             assert!(expand_text(text, &variables).is_err(), "{text}");
         }
     }

@@ -9,6 +9,7 @@ mod document;
 mod expand;
 mod limits;
 mod listeners;
+mod parse;
 mod policy;
 mod problem;
 mod process;
@@ -68,8 +69,13 @@ pub struct Config {
 }
 
 /// The JSON Schema of [`Config`] (draft 2020-12), for editors and for [`load`].
+///
+/// A key that may be left out may not be empty: `tls:` with nothing under it
+/// would otherwise be a listener in clear.
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Config).into()
+    let mut schema = schemars::schema_for!(Config).into();
+    shape::refuse_null(&mut schema);
+    schema
 }
 
 /// A file that could be read as far as it goes.
@@ -108,7 +114,7 @@ pub fn load(
         Err(error) => {
             // The shape check lets nothing through that serde refuses; if it
             // ever does, the operator still gets a message.
-            if problems.is_empty() {
+            if !problems.has_errors() {
                 problems.error_at(Position::START, Path::default(), error.to_string());
             }
             None

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::values::{Cidr, Span};
+use crate::values::{Cidr, Span, TcpAddress};
 
 /// `auto`, or how many worker threads.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -28,8 +28,7 @@ pub enum WorkersWord {
 #[serde(deny_unknown_fields)]
 pub struct Status {
     /// IP:PORT to serve /metrics, /healthz and /readyz on; port 0 picks one.
-    #[schemars(with = "crate::values::BindAddress")]
-    pub address: String,
+    pub address: Option<TcpAddress>,
 }
 
 /// Where and how requests are logged.

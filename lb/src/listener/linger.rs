@@ -19,11 +19,24 @@ const TIME: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Closes the connection gently, on a task of its own.
-pub(super) fn spawn(io: BufWriter<Transport>) {
+pub(super) fn close(io: BufWriter<Transport>) {
+    spawn(linger(io));
+}
+
+/// Writes what is still buffered of a response that broke off, so that the
+/// client sees how far it came. Without a TLS close notification: it must also
+/// see that this is not the end.
+pub(super) fn flush(mut io: BufWriter<Transport>) {
+    spawn(async move {
+        let _ = io.flush().await;
+    });
+}
+
+fn spawn(closing: impl Future<Output = ()> + Send + 'static) {
     // Without a runtime the process is ending, and so is the connection.
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
-            let _ = timeout(TIME, linger(io)).await;
+            let _ = timeout(TIME, closing).await;
         });
     }
 }

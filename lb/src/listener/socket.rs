@@ -89,6 +89,7 @@ fn bind_address(
 ) -> io::Result<Sockets> {
     match address {
         BindAddress::Tcp(wanted) => {
+            refuse_if_taken(*wanted)?;
             let first = bind_tcp(*wanted)?;
             let actual = first.local_addr()?;
             let mut per_worker = vec![Bound::Tcp(first)];
@@ -122,6 +123,22 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// `SO_REUSEPORT` lets a second process of the same user bind the same address
+/// and take half of the connections. That is never what somebody wants who
+/// starts a second balancer by mistake: without the option the kernel says so.
+fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let probe = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    probe.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        probe.set_only_v6(true)?;
+    }
+    probe.bind(&SockAddr::from(address))?;
+    probe.listen(1)
 }
 
 /// Binds a path. A socket file that nobody listens on is left over from a

@@ -127,8 +127,11 @@ impl EdgeStream {
 
 impl Drop for EdgeStream {
     fn drop(&mut self) {
-        if let (Some(io), true) = (self.io.take(), self.connection.lingers()) {
-            linger::spawn(io);
+        let Some(io) = self.io.take() else { return };
+        if self.connection.lingers() {
+            linger::close(io);
+        } else if !io.buffer().is_empty() {
+            linger::flush(io);
         }
     }
 }

@@ -230,8 +230,8 @@ pub struct RouteSeries {
 }
 
 impl RouteSeries {
-    /// Counts a finished exchange.
-    pub fn record(&self, status: u16, cause: Option<Cause>, duration: Duration) {
+    /// Counts a finished exchange, and its duration unless it was a tunnel.
+    pub fn record(&self, status: u16, cause: Option<Cause>, duration: Option<Duration>) {
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
         let (cell, cause) = match cause {
             None => (&self.answered[class], ""),
@@ -247,7 +247,9 @@ impl RouteSeries {
             ])
         })
         .inc();
-        self.duration.observe(duration.as_secs_f64());
+        if let Some(duration) = duration {
+            self.duration.observe(duration.as_secs_f64());
+        }
     }
 }
 
@@ -297,14 +299,14 @@ mod tests {
     fn every_metric_renders() {
         let metrics = Metrics::default();
         let series = metrics.route("host", "route");
-        series.record(200, None, Duration::from_millis(1));
-        series.record(429, Some(Cause::RateLimited), Duration::from_millis(1));
-        series.record(999, None, Duration::from_millis(1));
+        series.record(200, None, Some(Duration::from_millis(1)));
+        series.record(429, Some(Cause::RateLimited), Some(Duration::from_millis(1)));
+        series.record(999, None, None);
         let text = String::from_utf8(metrics.render()).unwrap();
         for line in [
             r#"lb_requests_total{cause="",route="route",status_class="2xx",virtual_host="host"} 1"#,
             r#"lb_requests_total{cause="rate_limited",route="route",status_class="4xx",virtual_host="host"} 1"#,
-            r#"lb_request_duration_seconds_count{route="route",virtual_host="host"} 3"#,
+            r#"lb_request_duration_seconds_count{route="route",virtual_host="host"} 2"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

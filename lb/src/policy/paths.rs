@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use regex_automata::meta::{BuildError, Regex};
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input, PatternSet};
+use regex_automata::{Anchored, Input, MatchKind, PatternSet};
 
 use super::conditions::{Candidates, Conditions};
 use super::prefixes::Prefixes;
@@ -33,7 +33,7 @@ pub struct PathRegexError {
 impl PathMatch {
     /// Whether a regular expression compiles by itself.
     pub fn check_regex(pattern: &str) -> Result<(), PathRegexError> {
-        compile(&[pattern]).map(drop).map_err(|error| PathRegexError {
+        compile(&[pattern], MatchKind::LeftmostFirst).map(drop).map_err(|error| PathRegexError {
             message: match error.syntax_error() {
                 // The library shows the pattern and a caret over several
                 // lines; its last line is the reason.
@@ -53,7 +53,12 @@ pub(super) struct PathIndex {
     exact: HashMap<Box<str>, Candidates, RandomState>,
     patterns: Vec<String>,
     pattern_candidates: Vec<Candidates>,
-    regex: Option<Regex>,
+    /// Gives the first written expression that matches, without allocating.
+    first: Option<Regex>,
+    /// Gives every expression that matches; only where one may be passed over
+    /// because its other conditions fail.
+    every: Option<Regex>,
+    conditional: bool,
     prefixes: Prefixes,
 }
 
@@ -64,6 +69,7 @@ impl PathIndex {
             PathMatch::Exact(path) => self.exact.entry(path.as_str().into()).or_default(),
             PathMatch::Prefix(prefix) => self.prefixes.entry(prefix),
             PathMatch::Regex(pattern) => {
+                self.conditional |= !conditions.is_empty();
                 let known = self.patterns.iter().rposition(|other| other == pattern);
                 // The same pattern written again only joins the first one when
                 // nothing stands between them; else written order would suffer.
@@ -87,10 +93,14 @@ impl PathIndex {
     pub(super) fn finish(&mut self) -> Result<(), PathRegexError> {
         self.prefixes.finish();
         if !self.patterns.is_empty() {
-            let regex = compile(&self.patterns).map_err(|_| PathRegexError {
+            let too_large = |_| PathRegexError {
                 message: "the expressions of this virtual host are too large together".to_owned(),
-            })?;
-            self.regex = Some(regex);
+            };
+            self.first =
+                Some(compile(&self.patterns, MatchKind::LeftmostFirst).map_err(too_large)?);
+            if self.conditional {
+                self.every = Some(compile(&self.patterns, MatchKind::All).map_err(too_large)?);
+            }
         }
         Ok(())
     }
@@ -105,7 +115,7 @@ impl PathIndex {
         if let Some(found) = self.exact.get(path).and_then(&mut pick) {
             return Some(found);
         }
-        if let Some(regex) = &self.regex
+        if let Some(regex) = &self.first
             && let Some(found) = self.find_regex(regex, path, &mut pick)
         {
             return Some(found);
@@ -128,8 +138,9 @@ impl PathIndex {
         }
         // Its other conditions failed: ask the later ones, in order. Rare, so
         // the set may be allocated.
-        let mut matching = PatternSet::new(regex.pattern_len());
-        regex.which_overlapping_matches(&input, &mut matching);
+        let every = self.every.as_ref()?;
+        let mut matching = PatternSet::new(every.pattern_len());
+        every.which_overlapping_matches(&input, &mut matching);
         matching
             .iter()
             .map(|pattern| pattern.as_usize())
@@ -139,7 +150,7 @@ impl PathIndex {
 }
 
 /// All patterns in one automaton, each anchored at both ends.
-fn compile<P: AsRef<str>>(patterns: &[P]) -> Result<Regex, BuildError> {
+fn compile<P: AsRef<str>>(patterns: &[P], kind: MatchKind) -> Result<Regex, BuildError> {
     let anchored: Vec<String> =
         patterns.iter().map(|pattern| format!(r"\A(?:{})\z", pattern.as_ref())).collect();
     Regex::builder()
@@ -148,6 +159,7 @@ fn compile<P: AsRef<str>>(patterns: &[P]) -> Result<Regex, BuildError> {
         .syntax(syntax::Config::new().unicode(false).utf8(false))
         .configure(
             Regex::config()
+                .match_kind(kind)
                 .utf8_empty(false)
                 // Ten thousand expressions fit; one that explodes does not.
                 .nfa_size_limit(Some(64 << 20))

@@ -99,8 +99,6 @@ causes! {
     UpstreamIncomplete = "upstream_incomplete", 502, "http_response_incomplete", Upstream;
     /// Active checks leave no endpoint.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, "destination_unavailable", Upstream;
-    /// The process is stopping.
-    ShuttingDown = "shutting_down", 503, "destination_unavailable", Proxy;
     /// No connection in `timeouts.connect`.
     UpstreamConnectTimeout = "upstream_connect_timeout", 504, "connection_timeout", Upstream;
     /// Nothing came from the endpoint in `timeouts.read`.

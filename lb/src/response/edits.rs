@@ -34,17 +34,44 @@ impl HeaderEdits {
         merged
     }
 
-    /// Applies the edits to a plain header map.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        for name in &self.remove {
-            headers.remove(name);
-        }
+    /// Applies the edits to the header of a message.
+    pub fn apply<H: EditFields>(&self, header: &mut H) -> Result<(), H::Error> {
+        self.remove.iter().for_each(|name| header.remove(name));
         for (name, value) in &self.set {
-            headers.insert(name.clone(), value.clone());
+            header.set(name, value)?;
         }
         for (name, value) in &self.add {
-            headers.append(name.clone(), value.clone());
+            header.add(name, value)?;
         }
+        Ok(())
+    }
+}
+
+/// A header that can be edited, however an engine holds it.
+pub trait EditFields {
+    /// Why a field could not be taken in.
+    type Error;
+    /// Takes every field of a name away.
+    fn remove(&mut self, name: &HeaderName);
+    /// Replaces every field of a name by one.
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Self::Error>;
+    /// Adds a field beside any of the same name.
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Self::Error>;
+}
+
+impl EditFields for HeaderMap {
+    type Error = http::header::MaxSizeReached;
+
+    fn remove(&mut self, name: &HeaderName) {
+        Self::remove(self, name);
+    }
+
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Self::Error> {
+        self.try_insert(name.clone(), value.clone()).map(drop)
+    }
+
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Self::Error> {
+        self.try_append(name.clone(), value.clone()).map(drop)
     }
 }
 
@@ -67,7 +94,7 @@ mod tests {
         inner.remove.push(HeaderName::from_static("x-b"));
         let mut headers = HeaderMap::new();
         headers.insert("x-b", HeaderValue::from_static("upstream"));
-        outer.overlaid(&inner).apply(&mut headers);
+        outer.overlaid(&inner).apply(&mut headers).unwrap();
         assert_eq!(headers.get("x-a").unwrap(), "inner");
         assert!(headers.get("x-b").is_none());
     }

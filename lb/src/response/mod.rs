@@ -6,5 +6,5 @@ mod edits;
 mod page;
 
 pub use cause::{Cause, Fault};
-pub use edits::HeaderEdits;
+pub use edits::{EditFields, HeaderEdits};
 pub use page::{OwnResponse, own_response};

@@ -82,6 +82,9 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
         })
         .collect::<io::Result<Vec<_>>>()?;
 
+    // The workers' copies are the ones whose end is waited for.
+    drop((stop_watch, shutdown_watch));
+
     // Checks, status and signals have a runtime of their own: however busy the
     // workers are, the process still answers and still hears.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -34,6 +34,7 @@ pub struct EndpointState {
     in_flight: CachePadded<AtomicU32>,
     requests: CachePadded<AtomicU64>,
     turn: CachePadded<Turn>,
+    connections: AtomicU32,
     failures: AtomicU64,
     pub(super) health: Health,
     /// Asks the checker for a check now instead of at the next interval.
@@ -54,6 +55,7 @@ impl EndpointState {
             in_flight: CachePadded::default(),
             requests: CachePadded::default(),
             turn: CachePadded::default(),
+            connections: AtomicU32::new(0),
             failures: AtomicU64::new(0),
             health: Health::new(Instant::now()),
             check_now: Notify::new(),
@@ -100,6 +102,21 @@ impl EndpointState {
     /// Exchanges so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Open connections, idle ones included.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that was opened.
+    pub fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was closed.
+    pub fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Failures of real requests so far.

@@ -50,6 +50,42 @@ text_leaf!(
     ["0.0.0.0:443", "[::]:443", "unix:/run/lb.sock"]
 );
 
+/// An address of TCP alone: `127.0.0.1:9900` or `[::1]:9900`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TcpAddress(SocketAddr);
+
+impl TcpAddress {
+    /// The standard library's form.
+    pub const fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl FromStr for TcpAddress {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        text.parse().map(Self).map_err(|_| {
+            ValueError::new(format!(
+                "\"{text}\" is not IP:PORT; write 127.0.0.1:9900 or [::1]:9900"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for TcpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+text_leaf!(
+    TcpAddress,
+    "tcp-address",
+    "An address to bind: IP:PORT or [IPv6]:PORT.",
+    ["127.0.0.1:9900", "[::1]:9900"]
+);
+
 /// Where an endpoint is: `10.0.0.5:8000`, `backend-1:8000` or `unix:/run/app.sock`.
 /// A name is resolved while running, never by `compile`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,6 +104,11 @@ impl FromStr for EndpointAddress {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix_path(path).map(Self::Unix);
+        }
+        if text.contains("://") {
+            return Err(ValueError::new(format!(
+                "\"{text}\" is not an endpoint; write it without the scheme, which is the upstream's \"protocol\""
+            )));
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             if address.port() == 0 {
@@ -136,6 +177,16 @@ mod tests {
         }
         for text in ["80", ":80", "localhost:80", "0.0.0.0", "unix:relative", "1.2.3.4:99999"] {
             assert!(text.parse::<BindAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tcp_addresses_are_no_sockets_and_no_names() {
+        for text in ["127.0.0.1:9900", "[::1]:0"] {
+            assert_eq!(text.parse::<TcpAddress>().unwrap().to_string(), text);
+        }
+        for text in ["", "9900", ":9900", "localhost:9900", "unix:/run/lb.sock"] {
+            assert!(text.parse::<TcpAddress>().is_err(), "{text}");
         }
     }
 

@@ -32,7 +32,11 @@ impl FromStr for Span {
         };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| invalid())?;
+        if number.is_empty() {
+            return Err(invalid());
+        }
+        // Digits that are no u64 are too many.
+        let number: u64 = number.parse().unwrap_or(u64::MAX);
         let millis_per_unit: u64 = match unit {
             "ms" => 1,
             "s" => 1000,

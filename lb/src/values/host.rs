@@ -104,12 +104,11 @@ pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
             None => (host, ""),
         }
     };
-    if !port.is_empty()
-        && !(port.len() <= 6
-            && port[1..].bytes().all(|b| b.is_ascii_digit())
-            && port.starts_with(':'))
-    {
-        return None;
+    if !port.is_empty() {
+        let digits = port.strip_prefix(':')?;
+        if digits.len() > 5 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
     }
     let name = if name.starts_with('[') { name } else { name.strip_suffix('.').unwrap_or(name) };
     if name.is_empty() || name.len() > LONGEST_NAME {
@@ -160,9 +159,10 @@ mod tests {
         assert_eq!(normalise_host("Api.Example.com.:8443").as_deref(), Some("api.example.com"));
         assert_eq!(normalise_host("[::1]:80").as_deref(), Some("[::1]"));
         assert_eq!(normalise_host("example.com:").as_deref(), Some("example.com"));
-        for bad in
-            ["", ":80", "a@b", "a/b", "a b", "a:8o", "a:123456", "[::1", "[x]", "a,b", "exämple"]
-        {
+        for bad in [
+            "", ":80", "a@b", "a/b", "a b", "a:8o", "a:123456", "[::1", "[x]", "[::1]8", "[::1]é",
+            "a,b", "exämple",
+        ] {
             assert_eq!(normalise_host(bad), None, "{bad}");
         }
     }

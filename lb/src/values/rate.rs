@@ -52,9 +52,15 @@ impl FromStr for Rate {
             ))
         };
         let (count, unit) = text.split_once('/').ok_or_else(invalid)?;
-        if !count.bytes().all(|byte| byte.is_ascii_digit()) {
+        if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(invalid());
         }
+        let unit = match unit {
+            "s" => Unit::Second,
+            "m" => Unit::Minute,
+            "h" => Unit::Hour,
+            _ => return Err(invalid()),
+        };
         let count = count
             .parse::<NonZeroU32>()
             .ok()
@@ -62,14 +68,8 @@ impl FromStr for Rate {
             // the interval would be zero.
             .filter(|count| count.get() <= 1_000_000_000)
             .ok_or_else(|| {
-                ValueError::new(format!("the rate \"{text}\" must be from 1 to 1000000000"))
+                ValueError::new(format!("the number in \"{text}\" must be from 1 to 1000000000"))
             })?;
-        let unit = match unit {
-            "s" => Unit::Second,
-            "m" => Unit::Minute,
-            "h" => Unit::Hour,
-            _ => return Err(invalid()),
-        };
         Ok(Self { count, unit })
     }
 }

@@ -39,16 +39,18 @@ impl FromStr for StatusRange {
                 .filter(|code| text.len() == 3 && (100..=599).contains(code))
                 .ok_or_else(invalid)
         };
-        if let Some(class) = text.strip_suffix("xx") {
-            let class: u16 =
-                class.parse().ok().filter(|class| (1..=5).contains(class)).ok_or_else(invalid)?;
-            return Ok(Self { first: class * 100, last: class * 100 + 99 });
+        if let [class @ b'1'..=b'5', b'x', b'x'] = text.as_bytes() {
+            let first = u16::from(class - b'0') * 100;
+            return Ok(Self { first, last: first + 99 });
         }
         let (first, last) = match text.split_once('-') {
             Some((first, last)) => (code(first)?, code(last)?),
             None => (code(text)?, code(text)?),
         };
-        if first > last { Err(invalid()) } else { Ok(Self { first, last }) }
+        if first > last {
+            return Err(ValueError::new(format!("\"{text}\" ends before it begins")));
+        }
+        Ok(Self { first, last })
     }
 }
 
@@ -79,7 +81,8 @@ mod tests {
         assert!(!"200".parse::<StatusRange>().unwrap().contains(201));
         assert!("200-399".parse::<StatusRange>().unwrap().contains(302));
         assert_eq!("2xx".parse(), Ok(StatusRange::SUCCESS));
-        for text in ["", "20", "6xx", "299-200", "99", "600", "200-", "+200"] {
+        for text in ["", "20", "6xx", "299-200", "99", "600", "200-", "+200", "+2xx", "02xx", "xx"]
+        {
             assert!(text.parse::<StatusRange>().is_err(), "{text}");
         }
     }

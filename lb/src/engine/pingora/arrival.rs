@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ::pingora::Result;
 use ::pingora::http::RequestHeader;
 use ::pingora::proxy::Session;
-use http::{HeaderName, StatusCode, Version, header};
+use http::{HeaderName, Method, StatusCode, Version, header};
 
 use super::exchange::Exchange;
 use super::respond::Answer;
@@ -60,6 +60,9 @@ pub(super) fn decide(session: &mut Session, exchange: &mut Exchange) -> Result<(
     let request = session.req_header();
     identify(&live, request, peer, exchange);
 
+    if request.method == Method::CONNECT {
+        return Err(Cause::ConnectRefused.into());
+    }
     let target = Target::of(request)?;
     exchange.target = target.origin_form.to_owned();
     let limits = live.snapshot.head_limits;

@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use ::pingora::protocols::TcpKeepalive;
 use ::pingora::proxy::Session;
-use ::pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use ::pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Tracer, Tracing};
 use ::pingora::{Error, ErrorType, Result};
 
-use super::FIRST_ROUND_SLACK;
 use super::exchange::Exchange;
 use super::failure;
 use crate::engine::LiveUpstream;
 use crate::policy::{Forward, Timeouts};
 use crate::response::Cause;
-use crate::upstream::{Lease, Placement, Target};
+use crate::upstream::{EndpointState, Lease, Placement, Target};
+
+/// What the first round may take beyond the timeout of its checks.
+const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
 
 /// Streams on one connection to an HTTP/2 endpoint.
 const STREAMS: usize = 100;
@@ -52,6 +54,8 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     exchange.last_endpoint = Some(Arc::clone(lease.endpoint()));
     exchange.lease = Some(lease);
     exchange.attempts += 1;
+    // What was read of the body passes the filter again, from the first byte.
+    exchange.body_received = 0;
     exchange.attempt_started = now;
     exchange.connected = false;
     exchange.connect_time = None;
@@ -105,6 +109,7 @@ fn peer(
         }
     };
     peer.group_key = target.pool_key;
+    peer.options.tracer = Some(Tracer(Box::new(OpenConnection(Arc::clone(lease.endpoint())))));
     let options = &mut peer.options;
     let connect = timeouts.connect.min(remaining);
     options.connection_timeout = Some(connect);
@@ -135,6 +140,24 @@ fn peer(
     }
     options.ca = target.authorities.clone();
     Ok(peer)
+}
+
+/// Counts connections to an endpoint where Pingora opens and closes them.
+#[derive(Debug)]
+struct OpenConnection(Arc<EndpointState>);
+
+impl Tracing for OpenConnection {
+    fn on_connected(&self) {
+        self.0.connection_opened();
+    }
+
+    fn on_disconnected(&self) {
+        self.0.connection_closed();
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Tracing> {
+        Box::new(Self(Arc::clone(&self.0)))
+    }
 }
 
 /// The connection stands.

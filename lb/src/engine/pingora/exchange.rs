@@ -41,7 +41,10 @@ pub(crate) struct Exchange {
     pub(super) connected: bool,
     pub(super) connect_time: Option<Duration>,
     pub(super) first_byte_time: Option<Duration>,
+    /// Body bytes of this attempt.
     pub(super) body_received: u64,
+    /// The most body bytes of any attempt: beyond it they come from the client.
+    pub(super) body_high_water: u64,
     /// A response head was handed to the client.
     pub(super) responding: bool,
     pub(super) cause: Option<Cause>,
@@ -77,6 +80,7 @@ impl Default for Exchange {
             connect_time: None,
             first_byte_time: None,
             body_received: 0,
+            body_high_water: 0,
             responding: false,
             cause: None,
             error: None,

@@ -105,8 +105,17 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => {
             (Cause::ClientBodyTimeout, Kind::Final)
         }
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => (Cause::BadRequest, Kind::Final),
-        (ErrorSource::Downstream, _) => (Cause::ClientClosed, Kind::Final),
+        (
+            ErrorSource::Downstream,
+            ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::WriteTimedout
+            | ErrorType::ConnectionClosed
+            | ErrorType::H2Error,
+        ) => (Cause::ClientClosed, Kind::Final),
+        // What is left is about what the client sent: a broken chunk, a field
+        // that cannot be forwarded.
+        (ErrorSource::Downstream, _) => (Cause::BadRequest, Kind::Final),
         (ErrorSource::Upstream, _) if exchange.responding => {
             (Cause::UpstreamIncomplete, Kind::Final)
         }
@@ -162,7 +171,7 @@ fn may_retry(session: &mut Session, exchange: &Exchange, kind: Kind) -> bool {
     // Nothing was sent on a connection that never stood; anything else must be
     // harmless to repeat, and its body still at hand.
     let possible = match kind {
-        Kind::Connect => exchange.body_received == 0 || !session.as_ref().retry_buffer_truncated(),
+        Kind::Connect => !session.as_ref().retry_buffer_truncated(),
         _ => is_repeatable(session),
     };
     if !possible {

@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::arrival::{FORWARDED_FOR, REQUEST_ID, connection};
 use super::exchange::Exchange;
-use crate::response::{Cause, HeaderEdits};
+use crate::response::{Cause, EditFields};
+use crate::values::EndpointAddress;
 
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -76,23 +77,27 @@ pub(super) fn edit_request(
             Some(host) => request.insert_header(FORWARDED_HOST, host)?,
             None => {
                 request.remove_header(&FORWARDED_HOST);
+                // An HTTP/1.0 request may come without; what we send is
+                // HTTP/1.1 or later and may not (nginx: `$proxy_host`).
+                if let Some(endpoint) = &exchange.last_endpoint {
+                    request.insert_header(header::HOST, authority_of(endpoint.address()))?;
+                }
             }
         }
     }
     request.insert_header(REQUEST_ID, exchange.request_id.as_str())?;
     if let Some(forward) = exchange.forward() {
-        let edits = &forward.request_headers;
-        for name in &edits.remove {
-            request.remove_header(name);
-        }
-        for (name, value) in &edits.set {
-            request.insert_header(name, value)?;
-        }
-        for (name, value) in &edits.add {
-            request.append_header(name, value)?;
-        }
+        forward.request_headers.apply(request)?;
     }
     Ok(())
+}
+
+/// What to call an endpoint in Host when the client named nobody.
+fn authority_of(address: &EndpointAddress) -> String {
+    match address {
+        EndpointAddress::Unix(_) => "localhost".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn drop_look_alikes(request: &mut RequestHeader) {
@@ -115,11 +120,7 @@ fn drop_look_alikes(request: &mut RequestHeader) {
 }
 
 /// Counts the body of the request against the route's limit.
-pub(super) fn count_request_body(
-    body: Option<&Bytes>,
-    end_of_stream: bool,
-    exchange: &mut Exchange,
-) -> Result<()> {
+pub(super) fn count_request_body(body: Option<&Bytes>, exchange: &mut Exchange) -> Result<()> {
     let Some(body) = body else { return Ok(()) };
     exchange.body_received += body.len() as u64;
     let Some(forward) = exchange.forward() else { return Ok(()) };
@@ -130,9 +131,12 @@ pub(super) fn count_request_body(
         return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is over the limit");
     }
     // An upload that moves is not late: the time until the response head
-    // counts from the last byte that came.
-    if let (Some(deadline), false) = (&exchange.deadline, end_of_stream && body.is_empty()) {
-        deadline.extend(Instant::now() + request_timeout);
+    // counts from the last byte that came. A replay brings no new byte.
+    if exchange.body_received > exchange.body_high_water {
+        exchange.body_high_water = exchange.body_received;
+        if let Some(deadline) = &exchange.deadline {
+            deadline.extend(Instant::now() + request_timeout);
+        }
     }
     Ok(())
 }
@@ -161,9 +165,9 @@ pub(super) fn edit_response(
         remove_hop_by_hop(response);
     }
     let Some(connection) = connection(session) else { return Ok(()) };
-    apply(&live.snapshot.listeners[connection.listener.0 as usize].response_headers, response)?;
+    live.snapshot.listeners[connection.listener.0 as usize].response_headers.apply(response)?;
     if let Some(route) = exchange.route() {
-        apply(&route.response_headers, response)?;
+        route.response_headers.apply(response)?;
     }
     if !connection.tls {
         response.remove_header(&header::STRICT_TRANSPORT_SECURITY);
@@ -192,15 +196,26 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
     }
 }
 
-fn apply(edits: &HeaderEdits, response: &mut ResponseHeader) -> Result<()> {
-    for name in &edits.remove {
-        response.remove_header(name);
-    }
-    for (name, value) in &edits.set {
-        response.insert_header(name, value)?;
-    }
-    for (name, value) in &edits.add {
-        response.append_header(name, value)?;
-    }
-    Ok(())
+/// Pingora's headers keep the letter case of names beside the map.
+macro_rules! edit_fields {
+    ($header:ty) => {
+        impl EditFields for $header {
+            type Error = ::pingora::BError;
+
+            fn remove(&mut self, name: &HeaderName) {
+                self.remove_header(name);
+            }
+
+            fn set(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<()> {
+                self.insert_header(name, value)
+            }
+
+            fn add(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<()> {
+                self.append_header(name, value).map(drop)
+            }
+        }
+    };
 }
+
+edit_fields!(RequestHeader);
+edit_fields!(ResponseHeader);

@@ -14,10 +14,9 @@ mod respond;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::pingora::Result;
-use ::pingora::apps::{HttpServerApp, ReusedHttpStream};
+use ::pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use ::pingora::http::{RequestHeader, ResponseHeader};
 use ::pingora::modules::http::HttpModules;
 use ::pingora::protocols::Digest;
@@ -55,6 +54,10 @@ impl Engine {
         };
         let mut proxy = HttpProxy::new(Proxy { shared }, Arc::new(conf));
         proxy.handle_init_modules();
+        // CONNECT reaches our own refusal, which has a cause and a log line.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
         Self { proxy: Arc::new(proxy) }
     }
 
@@ -157,10 +160,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        end_of_stream: bool,
+        _end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        forward::count_request_body(body.as_ref(), end_of_stream, exchange)
+        forward::count_request_body(body.as_ref(), exchange)
     }
 
     async fn response_filter(
@@ -211,6 +214,3 @@ impl ProxyHttp for Proxy {
         true
     }
 }
-
-/// The longest that an own deadline may wait behind Pingora's own timers.
-pub(super) const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);

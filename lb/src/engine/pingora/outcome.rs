@@ -37,7 +37,9 @@ pub(super) fn record(
         );
     let duration = exchange.started.elapsed();
     if let Some(live) = exchange.live.clone() {
-        live.series(exchange.route).record(status, exchange.cause, duration);
+        // A tunnel's life is no measure of how fast requests are served.
+        let timed = (!session.was_upgraded()).then_some(duration);
+        live.series(exchange.route).record(status, exchange.cause, timed);
         if exchange.route().is_none_or(|route| route.access_log) {
             write_access_line(shared, session, exchange, status, duration);
         }

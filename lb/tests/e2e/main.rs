@@ -1,0 +1,18 @@
+//! End to end: a real `lb` process, real sockets, real TLS, real origins.
+
+#![allow(unreachable_pub, missing_docs)]
+
+mod balancing;
+mod bodies;
+mod failover;
+mod forwarding;
+mod limits;
+mod observing;
+mod own_responses;
+mod protocols;
+mod retries;
+mod routing;
+mod stopping;
+mod support;
+mod tls;
+mod websocket;

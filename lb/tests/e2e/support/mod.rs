@@ -1,0 +1,11 @@
+//! What the tests stand on: processes, origins, clients, certificates.
+
+mod certificates;
+mod client;
+mod lb;
+mod origin;
+
+pub use certificates::Certificates;
+pub use client::{Client, RawConnection};
+pub use lb::{Lb, backend_binary, eventually};
+pub use origin::{Origin, RawOrigin, Recorded, respond};

@@ -1,0 +1,181 @@
+//! WebSocket tunnels.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::support::{Client, Lb, Origin, respond};
+
+/// Echoes what it is sent; on the text "close" it closes with 4001.
+async fn echo() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+                while let Some(Ok(message)) = socket.next().await {
+                    if message == Message::text("close") {
+                        let frame =
+                            CloseFrame { code: CloseCode::from(4001), reason: "as told".into() };
+                        let _ = socket.close(Some(frame)).await;
+                    } else if message.is_text() || message.is_binary() {
+                        let _ = socket.send(message).await;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn config(address: std::net::SocketAddr, route: &str) -> String {
+    format!(
+        r#"
+defaults: {{ timeouts: {{ read: 500ms, send: 500ms, request: 1s }} }}
+listeners:
+  http: {{ bind: ["127.0.0.1:0"] }}
+upstreams: {{ api: {{ endpoints: [{{ address: "{address}" }}] }} }}
+virtual_hosts:
+  - hosts: ["*"]
+    routes: [{{ match: {{ path_prefix: /ws }}, upstream: api, {route} }}]
+"#
+    )
+}
+
+async fn open(lb: &Lb) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+    let url = format!("ws://{}/ws", lb.address("http"));
+    tokio_tungstenite::connect_async(url).await.expect("the tunnel opens").0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_messages_each_way_in_order() {
+    let lb =
+        Lb::start(&config(echo().await, "websocket: true, timeouts: { read: 7d, send: 7d }")).await;
+    let (mut sender, mut receiver) = open(&lb).await.split();
+    let sending = tokio::spawn(async move {
+        for number in 0..1000 {
+            let message = if number % 2 == 0 {
+                Message::text(number.to_string())
+            } else {
+                Message::binary(Bytes::from(number.to_string().repeat(50)))
+            };
+            sender.send(message).await.unwrap();
+        }
+        sender
+    });
+    for number in 0..1000 {
+        let expected =
+            if number % 2 == 0 { number.to_string() } else { number.to_string().repeat(50) };
+        let message = receiver.next().await.unwrap().unwrap();
+        assert_eq!(message.into_data(), expected.as_bytes());
+    }
+    let mut sender = sending.await.unwrap();
+    sender.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+    assert_eq!(
+        receiver.next().await.unwrap().unwrap(),
+        Message::Pong(Bytes::from_static(b"there?"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_outlives_the_ordinary_timeouts_and_holds_its_lease() {
+    let lb =
+        Lb::start(&config(echo().await, "websocket: true, timeouts: { read: 7d, send: 7d }")).await;
+    let mut socket = open(&lb).await;
+    lb.metric_becomes("lb_endpoint_in_flight", &[], 1.0).await;
+    // Longer than read, send and request of the defaults.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    socket.send(Message::text("still here")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
+    assert_eq!(lb.metric("lb_endpoint_in_flight", &[]).await, 1.0);
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some() {}
+    lb.metric_becomes("lb_endpoint_in_flight", &[], 0.0).await;
+    let line = lb.access_line(|line| line["status"] == 101).await;
+    assert!(line["duration_ms"].as_f64().unwrap() > 1500.0, "{line}");
+    assert!(line.get("cause").is_none(), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_tunnel_ends_after_its_read_timeout() {
+    let lb = Lb::start(&config(echo().await, "websocket: true")).await;
+    let mut socket = open(&lb).await;
+    let ended =
+        tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("it ends");
+    assert!(!matches!(ended, Some(Ok(Message::Text(_)))));
+    lb.metric_becomes("lb_endpoint_in_flight", &[], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn close_codes_pass_in_both_directions() {
+    let lb =
+        Lb::start(&config(echo().await, "websocket: true, timeouts: { read: 1h, send: 1h }")).await;
+    let mut socket = open(&lb).await;
+    socket.send(Message::text("close")).await.unwrap();
+    match socket.next().await {
+        Some(Ok(Message::Close(Some(frame)))) => {
+            assert_eq!(frame.code, CloseCode::from(4001));
+            assert_eq!(frame.reason.as_str(), "as told");
+        }
+        other => panic!("{other:?}"),
+    }
+    while socket.next().await.is_some() {}
+    let mut socket = open(&lb).await;
+    let frame = CloseFrame { code: CloseCode::from(4002), reason: "bye".into() };
+    socket.close(Some(frame)).await.unwrap();
+    match socket.next().await {
+        // The echo of our own code: it arrived over there.
+        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(frame.code, CloseCode::from(4002)),
+        other => panic!("{other:?}"),
+    }
+    while socket.next().await.is_some() {}
+    lb.metric_becomes("lb_endpoint_in_flight", &[], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_without_websocket_passes_no_upgrade() {
+    let origin = Origin::start(|request| async move {
+        assert!(!request.headers().contains_key("upgrade"));
+        respond(200, "plain")
+    })
+    .await;
+    let lb = Lb::start(&config(origin.address, "access_log: true")).await;
+    let response = Client::plain()
+        .0
+        .get(lb.url("/ws"))
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.text().await.unwrap(), "plain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_the_origin_refuses_is_an_ordinary_response() {
+    let origin = Origin::start(|_| async { respond(403, "no tunnels") }).await;
+    let lb = Lb::start(&config(origin.address, "websocket: true")).await;
+    let error = tokio_tungstenite::connect_async(format!("ws://{}/ws", lb.address("http")))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("403"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_pass_whole() {
+    let lb =
+        Lb::start(&config(echo().await, "websocket: true, timeouts: { read: 1h, send: 1h }")).await;
+    let mut socket = open(&lb).await;
+    let large: Vec<u8> = (0..4_000_000u32).map(|n| (n % 251) as u8).collect();
+    socket.send(Message::binary(large.clone())).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().into_data(), large);
+}
