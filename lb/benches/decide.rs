@@ -110,7 +110,7 @@ fn decisions(criterion: &mut Criterion) {
     measure(
         criterion,
         "nested prefixes",
-        // Ten children a level: /0, /0/1, /0/1/7, ...
+        // Chains of five: /7, /7/1, /7/1/2, ...; as deep for few as for many.
         |index| (PathMatch::Prefix(nested(index)), Conditions::default()),
         |index| (format!("{}/items/42", nested(index)), HeaderMap::new()),
     );
@@ -132,9 +132,10 @@ fn decisions(criterion: &mut Criterion) {
     );
 }
 
-/// A prefix whose depth grows with the digits of `index`.
+/// One of five prefixes that lie inside of each other.
 fn nested(index: usize) -> String {
-    index.to_string().chars().map(|digit| format!("/{digit}")).collect()
+    let (chain, level) = (index / 5, index % 5);
+    (1..=level).fold(format!("/{chain}"), |prefix, segment| format!("{prefix}/{segment}"))
 }
 
 criterion_group!(benches, decisions);

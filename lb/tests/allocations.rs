@@ -1,6 +1,6 @@
 //! Deciding and picking do not allocate.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::alloc::System;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What outlives a snapshot: counters and health, by upstream and address.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

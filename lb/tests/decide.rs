@@ -1,7 +1,7 @@
 //! The decision: matching rules, precedence, redirects, charges. Compiled from
 //! YAML, as operators write it, and asked without any I/O.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
 

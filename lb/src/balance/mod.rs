@@ -196,8 +196,8 @@ mod tests {
             let random = step.wrapping_mul(u64::MAX / 4000);
             counts[Picker::Random.pick(&slots, |_, _| true, random, 0).unwrap()] += 1;
         }
-        assert!((counts[0] as i32 - 1000).abs() <= 2, "{counts:?}");
-        assert!((counts[1] as i32 - 2000).abs() <= 2, "{counts:?}");
+        assert!((counts[0] - 1000i32).abs() <= 2, "{counts:?}");
+        assert!((counts[1] - 2000i32).abs() <= 2, "{counts:?}");
     }
 
     #[test]

@@ -3,18 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{WRONG_CONFIG, positioned};
+use super::{WRONG_CONFIG, positioned, print};
 use crate::compile::compile_file;
 use crate::upstream::Registry;
 
 pub(super) fn check(config: &Path) -> ExitCode {
     let compiled = compile_file(config, &Registry::default());
-    for problem in &compiled.problems {
-        println!("{}", positioned(config, problem));
-    }
+    let mut lines: Vec<String> =
+        compiled.problems.iter().map(|problem| positioned(config, problem)).collect();
     if compiled.has_errors() {
-        return ExitCode::from(WRONG_CONFIG);
+        return print(lines, ExitCode::from(WRONG_CONFIG));
     }
-    println!("{}: the configuration is sound", config.display());
-    ExitCode::SUCCESS
+    lines.push(format!("{}: the configuration is sound", config.display()));
+    print(lines, ExitCode::SUCCESS)
 }

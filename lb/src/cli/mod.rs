@@ -4,6 +4,7 @@ mod check;
 mod run;
 mod schema;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,6 +53,23 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Run { config, pid_file } => run::run(&config, pid_file.as_deref()),
         Command::Check { config } => check::check(&config),
         Command::Schema => schema::schema(),
+    }
+}
+
+/// Prints lines to standard output and gives `code`. Whoever closes the pipe
+/// early, such as `head`, has seen enough.
+fn print(lines: impl IntoIterator<Item = String>, code: ExitCode) -> ExitCode {
+    let mut output = io::stdout().lock();
+    let written = lines
+        .into_iter()
+        .try_for_each(|line| writeln!(output, "{line}"))
+        .and_then(|()| output.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("lb: cannot write: {error}");
+            ExitCode::from(BROKEN)
+        }
+        _ => code,
     }
 }
 

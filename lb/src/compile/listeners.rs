@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::context::{Context, at};
 use super::headers;
-use crate::config::{self, Alpn, Certificate, ListenerTls, TlsVersion};
+use crate::config::{self, Alpn, Certificate, ListenerTls, Path, TlsVersion};
 use crate::snapshot::{Listener, Process};
 use crate::tls::{self, ServerTlsSettings};
 use crate::values::BindAddress;
+
+/// How long before its end a certificate is worth a word.
+const EXPIRY_NOTICE_DAYS: i64 = 14;
 
 pub(super) fn listeners(
     written: &BTreeMap<String, config::Listener>,
@@ -92,6 +96,18 @@ fn without_hsts_on_plain(
     edits
 }
 
+/// Certificates that are about to expire are said, not refused: the old one
+/// may still be better than none.
+fn warn_of_expiry(certificate: &tls::LoadedCertificate, path: Path, context: &mut Context<'_>) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let days = (certificate.expires - now.as_secs() as i64).div_euclid(24 * 3600);
+    if days < 0 {
+        context.warn(path, "the certificate has expired");
+    } else if days < EXPIRY_NOTICE_DAYS {
+        context.warn(path, format!("the certificate expires in {days} days"));
+    }
+}
+
 fn server_tls(
     name: &str,
     written: &ListenerTls,
@@ -120,7 +136,10 @@ fn server_tls(
             continue;
         }
         match tls::load_certificate(&cert, &key) {
-            Ok(certificate) => loaded.push(certificate),
+            Ok(certificate) => {
+                warn_of_expiry(&certificate, path.join("cert"), context);
+                loaded.push(certificate);
+            }
             Err(error) => {
                 complete = false;
                 context.error(path.join("key"), error.to_string());

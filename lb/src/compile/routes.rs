@@ -179,6 +179,7 @@ fn compile_route(
                 ("timeouts", timeouts.is_some()),
                 ("retry", retry.is_some()),
                 ("limits", limits.is_some()),
+                ("max_concurrent", max_concurrent.is_some()),
                 ("request_headers", request_headers.is_some()),
             ];
             for (key, _) in forward_only.iter().filter(|(_, given)| *given) {

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::conditions::Candidates;
 use super::head::{Client, HeaderFields, RequestHead};
 use super::key::{Key, key_of};
 use super::table::{Charge, HostId, RouteAction, RouteId, Table, UpstreamId};
@@ -58,12 +59,11 @@ pub fn decide<H: HeaderFields + ?Sized>(
     };
     verdict.host = Some(host);
 
-    let find = |path: &str| {
-        table.paths(host).find(path, |candidates| candidates.best(&table.routes, head))
-    };
-    verdict.route = find(head.path);
-    verdict.also_charged =
-        head.alternative_path.and_then(find).filter(|also| Some(*also) != verdict.route);
+    let paths = table.paths(host);
+    let best = |candidates: &Candidates| candidates.best(&table.routes, head);
+    verdict.route = paths.find(head.path, best);
+    let also = head.alternative_path.and_then(|path| paths.find(path, best));
+    verdict.also_charged = also.filter(|also| Some(*also) != verdict.route);
 
     verdict.action = match verdict.route.map(|route| &table.route(route).action) {
         None => Action::Reject(Cause::NoRoute),

@@ -52,6 +52,8 @@ impl PathMatch {
 pub(super) struct PathIndex {
     exact: HashMap<Box<str>, Candidates, RandomState>,
     patterns: Vec<String>,
+    /// Where each expression stands in `patterns`.
+    places: HashMap<Box<str>, usize, RandomState>,
     pattern_candidates: Vec<Candidates>,
     /// Gives the first written expression that matches, without allocating.
     first: Option<Regex>,
@@ -70,20 +72,14 @@ impl PathIndex {
             PathMatch::Prefix(prefix) => self.prefixes.entry(prefix),
             PathMatch::Regex(pattern) => {
                 self.conditional |= !conditions.is_empty();
-                let known = self.patterns.iter().rposition(|other| other == pattern);
-                // The same pattern written again only joins the first one when
-                // nothing stands between them; else written order would suffer.
-                match known {
-                    Some(index) if index + 1 == self.patterns.len() => {
-                        &mut self.pattern_candidates[index]
-                    }
-                    _ => {
-                        self.patterns.push(pattern.clone());
-                        self.pattern_candidates.push(Candidates::default());
-                        let last = self.pattern_candidates.len() - 1;
-                        &mut self.pattern_candidates[last]
-                    }
-                }
+                // An expression written again is an equal of the first, and has
+                // its place.
+                let place = *self.places.entry(pattern.as_str().into()).or_insert_with(|| {
+                    self.patterns.push(pattern.clone());
+                    self.pattern_candidates.push(Candidates::default());
+                    self.patterns.len() - 1
+                });
+                &mut self.pattern_candidates[place]
             }
         };
         candidates.insert(id, conditions);
@@ -150,7 +146,7 @@ impl PathIndex {
 }
 
 /// All patterns in one automaton, each anchored at both ends.
-fn compile<P: AsRef<str>>(patterns: &[P], kind: MatchKind) -> Result<Regex, BuildError> {
+fn compile<P: AsRef<str>>(patterns: &[P], kind: MatchKind) -> Result<Regex, Box<BuildError>> {
     let anchored: Vec<String> =
         patterns.iter().map(|pattern| format!(r"\A(?:{})\z", pattern.as_ref())).collect();
     Regex::builder()
@@ -167,4 +163,5 @@ fn compile<P: AsRef<str>>(patterns: &[P], kind: MatchKind) -> Result<Regex, Buil
                 .hybrid_cache_capacity(16 << 20),
         )
         .build_many(&anchored)
+        .map_err(Box::new)
 }

@@ -86,7 +86,7 @@ pub fn load_certificate(cert: &Path, key: &Path) -> Result<LoadedCertificate, Ce
     let text = read(key)?;
     let private = match PrivateKeyDer::from_pem_slice(&text) {
         Ok(private) => private,
-        Err(pem::Error::NoItemsFound) if text.windows(9).any(|window| window == b"ENCRYPTED") => {
+        Err(_) if text.windows(9).any(|window| window == b"ENCRYPTED") => {
             return Err(CertificateError::Encrypted { file: key_file });
         }
         Err(pem::Error::NoItemsFound) => {

@@ -12,9 +12,12 @@ use crate::values::EndpointAddress;
 /// snapshot finds the counters and the health of what it shares with the old.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: Mutex<HashMap<(Arc<str>, EndpointAddress), Weak<EndpointState>>>,
+    endpoints: Mutex<HashMap<Identity, Weak<EndpointState>>>,
     upstreams: Mutex<HashMap<Arc<str>, Weak<Shared>>>,
 }
+
+/// The upstream's name and the endpoint's address.
+type Identity = (Arc<str>, EndpointAddress);
 
 /// What outlives a snapshot for an upstream as a whole.
 #[derive(Debug, Default)]

@@ -5,16 +5,20 @@
 //! them without the file's name. The piece stands at its [`support::Place`] in a
 //! file that is sound otherwise.
 
-#![allow(unreachable_pub, missing_docs)]
+#![allow(missing_docs, unreachable_pub, reason = "nobody uses a test program as a library")]
+#![expect(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
 
+mod addresses;
 mod bounds;
 mod defaults;
 mod docs;
 mod keys;
 mod leaves;
 mod listeners;
+mod matches;
 mod mutations;
 mod names;
+mod numbers;
 mod program;
 mod routes;
 mod shipped;

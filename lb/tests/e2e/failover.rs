@@ -29,13 +29,16 @@ impl Backend {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        // Owned at once: whatever fails from here on, it is killed.
+        let mut backend = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         loop {
             let text = std::fs::read_to_string(&output).unwrap();
             if let Some(address) =
                 text.trim().strip_prefix("listening on ").and_then(|text| text.parse().ok())
             {
-                return Self { child, address };
+                backend.address = address;
+                return backend;
             }
             assert!(std::time::Instant::now() < deadline, "the backend never listens");
             std::thread::sleep(Duration::from_millis(5));

@@ -1,6 +1,6 @@
 //! End to end: a real `lb` process, real sockets, real TLS, real origins.
 
-#![allow(unreachable_pub, missing_docs)]
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 mod balancing;
 mod bodies;

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::support::{Client, Lb, Origin, RawConnection, RawOrigin, respond};
 
+/// Target, Host, further header lines, status, cause, what else it carries.
+type Case = (String, &'static str, String, u16, &'static str, &'static [&'static str]);
+
 async fn everything() -> (Vec<RawOrigin>, Vec<Origin>, Lb) {
     let silent = RawOrigin::start(|stream| async move {
         tokio::time::sleep(Duration::from_secs(3600)).await;
@@ -75,8 +78,7 @@ async fn every_cause_carries_status_headers_log_and_metric() {
     let long = "x".repeat(300);
     let many: String = (0..30).map(|n| format!("X-{n}: y\r\n")).collect();
     let big = format!("X-Big: {}\r\n", "y".repeat(3000));
-    // Target, Host, further header lines, status, cause, what else it carries.
-    let cases: Vec<(String, &str, String, u16, &str, &[&str])> = vec![
+    let cases: Vec<Case> = vec![
         ("/fine/..%2f..".into(), "localhost", String::new(), 400, "bad_path", &[]),
         ("/fine/%zz".into(), "localhost", String::new(), 400, "bad_path", &[]),
         ("/fine".into(), "bad host", String::new(), 400, "bad_host", &[]),

@@ -20,7 +20,6 @@ pub type Body = BoxBody<Bytes, hyper::Error>;
 /// What a request looked like when it arrived.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    pub method: String,
     pub target: String,
     pub headers: HeaderMap,
 }
@@ -71,11 +70,9 @@ impl Origin {
                         .path_and_query()
                         .map_or_else(String::new, ToString::to_string);
                     if target != "/check" {
-                        seen.lock().unwrap().push(Recorded {
-                            method: request.method().to_string(),
-                            target,
-                            headers: request.headers().clone(),
-                        });
+                        seen.lock()
+                            .unwrap()
+                            .push(Recorded { target, headers: request.headers().clone() });
                     }
                     let answer = handler(request);
                     async move { Ok::<_, Infallible>(answer.await) }
