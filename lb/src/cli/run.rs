@@ -37,8 +37,12 @@ pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
     };
     let ended = runtime::run(snapshot, started);
     if let Some(path) = pid_file {
-        // Gone already, or never written: either way it is not there.
-        let _ = std::fs::remove_file(path);
+        // Another process may have written its own there in the meantime.
+        if std::fs::read_to_string(path)
+            .is_ok_and(|pid| pid.trim() == std::process::id().to_string())
+        {
+            let _ = std::fs::remove_file(path);
+        }
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -89,12 +89,11 @@ fn bind_address(
 ) -> io::Result<Sockets> {
     match address {
         BindAddress::Tcp(wanted) => {
-            refuse_if_taken(*wanted)?;
-            let first = bind_tcp(*wanted)?;
+            let first = bind_tcp(*wanted, Share::After)?;
             let actual = first.local_addr()?;
             let mut per_worker = vec![Bound::Tcp(first)];
             for _ in 1..workers {
-                per_worker.push(Bound::Tcp(bind_tcp(actual)?));
+                per_worker.push(Bound::Tcp(bind_tcp(actual, Share::Before)?));
             }
             Ok(Sockets { listener, address: BindAddress::Tcp(actual), per_worker })
         }
@@ -110,35 +109,39 @@ fn bind_address(
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// When a socket begins to share its address with those of other workers.
+///
+/// `SO_REUSEPORT` at the time of binding would also let it join the sockets of
+/// another process of the same user, which then loses half of its connections
+/// without a word: when a second balancer is started by mistake, and when the
+/// system chooses the port. So the first socket binds alone, and only opens the
+/// address to the others once it has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// The first socket of an address.
+    After,
+    /// The others.
+    Before,
+}
+
+fn bind_tcp(address: SocketAddr, share: Share) -> io::Result<std::net::TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    if share == Share::Before {
+        socket.set_reuse_port(true)?;
+    }
     if address.is_ipv6() {
         // "[::]:80" is IPv6 only, so that it can stand beside "0.0.0.0:80".
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
+    if share == Share::After {
+        socket.set_reuse_port(true)?;
+    }
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// `SO_REUSEPORT` lets a second process of the same user bind the same address
-/// and take half of the connections. That is never what somebody wants who
-/// starts a second balancer by mistake: without the option the kernel says so.
-fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
-    if address.port() == 0 {
-        return Ok(());
-    }
-    let probe = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    probe.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        probe.set_only_v6(true)?;
-    }
-    probe.bind(&SockAddr::from(address))?;
-    probe.listen(1)
 }
 
 /// Binds a path. A socket file that nobody listens on is left over from a

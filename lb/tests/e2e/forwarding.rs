@@ -175,3 +175,94 @@ virtual_hosts:
     assert_eq!(seen.header("x-kept").as_deref(), Some("host"));
     assert_eq!(seen.header("cookie"), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn split_cookies_of_http2_are_joined_for_http1() {
+    let origin = Origin::named("x").await;
+    let yaml = simple(&origin).replace(
+        "{ bind: [\"127.0.0.1:0\"] }",
+        "{ bind: [\"127.0.0.1:0\"] }, https: { bind: [\"127.0.0.1:0\"], tls: { certificates: [{ cert: api.pem, key: api.key }] } }",
+    );
+    let lb = Lb::start(&yaml).await;
+    let request = lb
+        .client()
+        .0
+        .get(lb.secure_url("api.test", "/"))
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
+    request.send().await.unwrap();
+    let seen = origin.requests().pop().unwrap();
+    assert_eq!(seen.header("cookie").as_deref(), Some("a=1; b=2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_of_an_absolute_target_reaches_the_endpoint() {
+    let origin = Origin::named("x").await;
+    let lb = Lb::start(&simple(&origin)).await;
+    let old =
+        RawConnection::exchange(lb.address("http"), "GET http://name.test/a HTTP/1.0\r\n\r\n")
+            .await;
+    assert!(old.contains(" 200 "), "{old}");
+    let seen = origin.requests().pop().unwrap();
+    assert_eq!(seen.header("host").as_deref(), Some("name.test"));
+    assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("name.test"));
+    let new =
+        RawConnection::exchange(lb.address("http"), "GET http://name.test/a HTTP/1.1\r\n\r\n")
+            .await;
+    assert!(new.starts_with("HTTP/1.1 400 ") && new.contains("missing_host"), "{new}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_beyond_ascii_hide_nothing() {
+    let origin = Origin::named("x").await;
+    let yaml = format!("client_ip: {{ trusted_proxies: [127.0.0.1] }}\n{}", simple(&origin));
+    let lb = Lb::start(&yaml).await;
+    let mut connection = RawConnection::open(lb.address("http")).await;
+    connection
+        .send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: \xff, 192.0.2.1\r\nUser-Agent: caf\xc3\xa9 \xff\r\nConnection: close\r\n\r\n")
+        .await;
+    connection.read_to_end().await;
+    let seen = origin.requests().pop().unwrap();
+    assert_eq!(seen.headers["x-forwarded-for"].as_bytes(), b"\xff, 192.0.2.1, 127.0.0.1");
+    let line = lb.access_line(|line| line["target"] == "/").await;
+    assert_eq!(line["user_agent"], "café \u{fffd}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_two_readers_may_read_differently_are_refused_before_a_lease() {
+    let origin = Origin::named("x").await;
+    let lb = Lb::start(&simple(&origin)).await;
+    for fields in [
+        "Content-Length: 3, 3\r\n",
+        "Content-Length: 3\r\nContent-Length: 3\r\n",
+        "Connection: Host\r\n",
+        "Connection: close, X-Forwarded-For\r\n",
+        "Connection: \"x\"\r\n",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\nabc");
+        let response = RawConnection::exchange(lb.address("http"), request).await;
+        assert!(response.starts_with("HTTP/1.1 400 "), "{fields}: {response}");
+    }
+    assert_eq!(lb.metric("lb_endpoint_requests_total", &[]).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn look_alikes_of_edited_fields_are_dropped_and_strangers_forward_nothing() {
+    let origin = Origin::named("x").await;
+    let yaml = simple(&origin).replace(
+        "upstream: api }",
+        "upstream: api, request_headers: { set: { X-Auth: real }, remove: [X-Evil] } }",
+    );
+    let lb = Lb::start(&yaml).await;
+    let sent = [
+        ("x_auth", "me"),
+        ("x_evil", "1"),
+        ("x-forwarded-port", "1"),
+        ("x-forwarded-prefix", "/x"),
+    ];
+    let seen = one_request(&origin, &lb, &Client::plain(), &sent).await;
+    assert_eq!(seen.header("x-auth").as_deref(), Some("real"));
+    for (gone, _) in sent {
+        assert_eq!(seen.header(gone), None, "{gone}");
+    }
+}

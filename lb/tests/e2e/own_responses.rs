@@ -257,3 +257,77 @@ async fn an_answer_over_http2_survives_a_body_that_nobody_reads() {
         assert!(response.text().await.unwrap().contains("no_route"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_will_be_closed_says_so() {
+    let (_raw, _origins, lb) = everything().await;
+    for path in ["/closing", "/garbage", "/silent", "/late", "/sick", "/nobody"] {
+        let mut connection = RawConnection::open(lb.address("http")).await;
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        let answer = connection.read_to_end().await.to_lowercase();
+        assert!(answer.contains("connection: close"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_may_not_answer_is_502() {
+    for answer in [
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nGARBAGE",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let origin = RawOrigin::start(move |mut stream| async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.read(&mut [0; 4096]).await;
+        })
+        .await;
+        let lb = Lb::start(&format!(
+            r#"
+listeners: {{ http: {{ bind: ["127.0.0.1:0"] }} }}
+upstreams: {{ api: {{ endpoints: [{{ address: "{}" }}] }} }}
+virtual_hosts:
+  - hosts: ["*"]
+    routes: [{{ match: {{ path_prefix: / }}, upstream: api }}]
+"#,
+            origin.address
+        ))
+        .await;
+        let response =
+            RawConnection::exchange(lb.address("http"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(response.starts_with("HTTP/1.1 502 "), "{answer}: {response}");
+        assert!(
+            response.contains("upstream_invalid_response") && !response.contains("GARBAGE"),
+            "{response}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_10_endpoint_answers_in_our_version() {
+    let origin = RawOrigin::start(|mut stream| async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold").await;
+    })
+    .await;
+    let lb = Lb::start(&format!(
+        r#"
+listeners: {{ http: {{ bind: ["127.0.0.1:0"] }} }}
+upstreams: {{ api: {{ endpoints: [{{ address: "{}" }}] }} }}
+virtual_hosts:
+  - hosts: ["*"]
+    routes: [{{ match: {{ path_prefix: / }}, upstream: api }}]
+"#,
+        origin.address
+    ))
+    .await;
+    let response = RawConnection::exchange(
+        lb.address("http"),
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("old"), "{response}");
+}

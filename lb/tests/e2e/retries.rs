@@ -223,3 +223,28 @@ async fn a_replayed_body_counts_once_against_its_limit_and_moves_no_deadline() {
     let line = late.access_line(|line| line["cause"] == "request_timeout").await;
     assert_eq!(line["attempts"], 3, "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_closes_behind_every_answer_is_not_blamed() {
+    // Answers, and closes a moment later: the pool is always full of the dead.
+    let origin = RawOrigin::start(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    })
+    .await;
+    let lb = Lb::start(&config(&[origin.address], "retry: { attempts: 1 }")).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, url) = (Client::plain(), lb.url("/"));
+        clients.spawn(async move {
+            for _ in 0..200 {
+                assert_eq!(client.get(&url).await.unwrap().status(), 200);
+            }
+        });
+    }
+    while let Some(result) = clients.join_next().await {
+        result.unwrap();
+    }
+    assert_eq!(lb.metric("lb_endpoint_failures_total", &[]).await, 0.0);
+}

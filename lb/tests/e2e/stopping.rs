@@ -31,10 +31,11 @@ async fn term_finishes_what_is_open_and_accepts_nothing_new() {
         let (origin, gate) = gated().await;
         let mut lb = Lb::start(&simple(&origin)).await;
         let url = lb.url("/");
-        let open =
-            tokio::spawn(
-                async move { Client::plain().get(&url).await.unwrap().text().await.unwrap() },
-            );
+        let open = tokio::spawn(async move {
+            let response = Client::plain().get(&url).await.unwrap();
+            assert_eq!(response.headers()["connection"], "close", "it was open before the signal");
+            response.text().await.unwrap()
+        });
         lb.metric_becomes("lb_endpoint_in_flight", &[], 1.0).await;
         let mut idle = RawConnection::open(lb.address("http")).await;
         lb.metric_becomes("lb_connections_open", &["listener=\"http\""], 2.0).await;

@@ -29,6 +29,9 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a request body that nobody wants any more is read on.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Fields that Connection cannot take away.
+const UNTOUCHABLE: &[&str] = &["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -65,6 +68,8 @@ pub(super) fn decide(session: &mut Session, exchange: &mut Exchange) -> Result<(
     }
     let target = Target::of(request)?;
     exchange.target = target.origin_form.to_owned();
+    exchange.authority = target.authority.unwrap_or_default().to_owned();
+    require_sound_fields(request)?;
     let limits = live.snapshot.head_limits;
     if target.origin_form.len() > limits.uri {
         return Err(Cause::UriTooLong.into());
@@ -155,6 +160,32 @@ fn identify(live: &Live, request: &RequestHeader, peer: IpAddr, exchange: &mut E
     };
 }
 
+/// Refuses fields that two readers may take for two different things, before an
+/// endpoint is troubled with them.
+fn require_sound_fields(request: &RequestHeader) -> Result<(), Cause> {
+    // RFC 9110 §8.6 lets a list of equal lengths pass; nobody honest sends one.
+    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+        if !digits || lengths.next().is_some() {
+            return Err(Cause::BadRequest);
+        }
+    }
+    // Pingora refuses these only when a connection to an endpoint stands.
+    let nominated = request.headers.get_all(header::CONNECTION);
+    for token in nominated.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let token = token.trim_ascii();
+        if token.is_empty() {
+            continue;
+        }
+        let name = HeaderName::from_bytes(token).map_err(|_| Cause::BadRequest)?;
+        if UNTOUCHABLE.contains(&name.as_str()) {
+            return Err(Cause::BadRequest);
+        }
+    }
+    Ok(())
+}
+
 /// What a request asks for, whatever form it came in (RFC 9112 §3.2).
 struct Target<'r> {
     /// Path and query.
@@ -176,6 +207,10 @@ impl<'r> Target<'r> {
         if raw.starts_with('/') || raw == "*" {
             let authority = request.uri.authority().map(http::uri::Authority::as_str).or(host);
             return Ok(Self { origin_form: raw, authority });
+        }
+        // RFC 9112 §3.2: HTTP/1.1 sends Host beside the absolute form, too.
+        if host.is_none() && request.version == Version::HTTP_11 {
+            return Err(Cause::MissingHost);
         }
         let (_scheme, rest) = raw.split_once("://").ok_or(Cause::BadPath)?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());

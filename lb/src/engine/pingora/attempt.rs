@@ -50,7 +50,14 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     let Ok(lease) = target.upstream.lease(placement, &exchange.tried) else {
         return failure::refuse(exchange, Cause::NoHealthyEndpoint);
     };
-    let peer = peer(target, &lease, websocket, &timeouts, remaining);
+    let mut peer = peer(target, &lease, websocket, &timeouts, remaining);
+    if let (Ok(peer), true) = (&mut peer, exchange.replaced > 0) {
+        // After a stale pooled connection the next one in the pool may be as
+        // stale: a key of its own makes this attempt dial, and no idle time
+        // keeps what it dialled out of the pool.
+        peer.group_key = fastrand::u64(..);
+        peer.options.idle_timeout = Some(Duration::ZERO);
+    }
     exchange.last_endpoint = Some(Arc::clone(lease.endpoint()));
     exchange.lease = Some(lease);
     exchange.attempts += 1;

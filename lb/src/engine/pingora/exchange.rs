@@ -24,6 +24,8 @@ pub(crate) struct Exchange {
     pub(super) route: Option<RouteId>,
     /// Path and query in origin form, as the client sent them.
     pub(super) target: String,
+    /// Host and port as the client sent them, from wherever they stood.
+    pub(super) authority: String,
     /// What hashing pickers place it by.
     pub(super) placement_key: u64,
     pub(super) upgrade: bool,
@@ -66,6 +68,7 @@ impl Default for Exchange {
             host: None,
             route: None,
             target: String::new(),
+            authority: String::new(),
             placement_key: 0,
             upgrade: false,
             grpc: false,

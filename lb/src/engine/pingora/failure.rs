@@ -80,15 +80,16 @@ pub(super) fn exchange_failed(
     }
     let (cause, kind) = classify(exchange, &error);
     // A pooled connection that the endpoint closed in the meantime is nobody's
-    // fault and costs neither an attempt nor the budget, once.
-    let stale = reused && kind == Kind::Reset && !exchange.responding && exchange.replaced == 0;
-    if stale && is_repeatable(session) {
+    // fault. What may be repeated is sent again on a new connection, which
+    // costs neither an attempt nor the budget.
+    let stale = reused && kind == Kind::Reset && !exchange.responding;
+    if stale && is_repeatable(session) && exchange.replaced == 0 {
         exchange.replaced += 1;
         exchange.attempts = exchange.attempts.saturating_sub(1);
         error.set_retry(true);
         return error;
     }
-    if cause.fault() == Fault::Upstream && cause != Cause::RequestTimeout {
+    if cause.fault() == Fault::Upstream && cause != Cause::RequestTimeout && !stale {
         blame(exchange, cause, &error);
     }
     let again = may_retry(session, exchange, kind);
@@ -221,9 +222,9 @@ pub(super) async fn answer(
     if begun || cause == Cause::ClientClosed {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let sent = respond::respond(session, exchange, cause.into()).await.is_ok();
-    FailToProxy {
-        error_code: cause.status(),
-        can_reuse_downstream: sent && cause.fault() != Fault::Client,
-    }
+    // Pingora closes the connection after a failed exchange, whatever we return:
+    // the client must be told.
+    session.set_keepalive(None);
+    let _ = respond::respond(session, exchange, cause.into()).await;
+    FailToProxy { error_code: cause.status(), can_reuse_downstream: false }
 }

@@ -1,20 +1,19 @@
 //! What passes through: the request towards the endpoint, the response back.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Instant;
 
 use ::pingora::http::{RequestHeader, ResponseHeader};
 use ::pingora::proxy::Session;
 use ::pingora::{Error, ErrorType, Result};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
 use super::arrival::{FORWARDED_FOR, REQUEST_ID, connection};
 use super::exchange::Exchange;
 use crate::response::{Cause, EditFields};
 use crate::values::EndpointAddress;
 
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -32,6 +31,15 @@ const VOUCHED_FOR: &[&str] = &[
     "forwarded",
 ];
 
+/// Fields of proxies that we do not set, and that nobody but a trusted peer may.
+const OTHERS_FORWARDED: &[&str] = &[
+    "forwarded",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+];
+
 /// Edits the request that goes to the endpoint. Hop-by-hop fields, and those
 /// that Connection names, are gone already.
 pub(super) fn edit_request(
@@ -44,45 +52,32 @@ pub(super) fn edit_request(
     if request.raw_path() != exchange.target.as_bytes() {
         request.set_raw_path(exchange.target.as_bytes())?;
     }
-    drop_look_alikes(request);
     let trusted = exchange.peer_trusted;
-    let mut address = String::with_capacity(40);
+    drop_look_alikes(request, exchange);
+    name_the_host(request, exchange)?;
+    join_cookies(request)?;
 
     // Appended to what a trusted peer sent, instead of what anybody else sent.
+    let mut addresses: Vec<u8> = Vec::with_capacity(40);
     if trusted {
-        for line in
-            request.headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok())
-        {
-            let _ = write!(address, "{line}, ");
+        for line in request.headers.get_all(FORWARDED_FOR) {
+            addresses.extend_from_slice(line.as_bytes());
+            addresses.extend_from_slice(b", ");
         }
-        let _ = write!(address, "{}", connection.peer.to_canonical());
+        let _ = write!(addresses, "{}", connection.peer.to_canonical());
     } else {
-        request.remove_header(&FORWARDED);
-        let _ = write!(address, "{}", exchange.client);
+        OTHERS_FORWARDED.iter().for_each(|name| drop(request.remove_header(*name)));
+        let _ = write!(addresses, "{}", exchange.client);
     }
-    request.insert_header(FORWARDED_FOR, address.as_str())?;
-    address.clear();
-    let _ = write!(address, "{}", exchange.client);
-    request.insert_header(REAL_IP, address.as_str())?;
-
+    request.insert_header(FORWARDED_FOR, addresses.as_slice())?;
+    request.insert_header(REAL_IP, exchange.client.to_string())?;
     if !(trusted && request.headers.contains_key(FORWARDED_PROTO)) {
         request.insert_header(FORWARDED_PROTO, if connection.tls { "https" } else { "http" })?;
     }
     if !(trusted && request.headers.contains_key(FORWARDED_HOST)) {
-        let host = request.headers.get(header::HOST).cloned().or_else(|| {
-            let authority = request.uri.authority()?;
-            HeaderValue::from_str(authority.as_str()).ok()
-        });
-        match host {
-            Some(host) => request.insert_header(FORWARDED_HOST, host)?,
-            None => {
-                request.remove_header(&FORWARDED_HOST);
-                // An HTTP/1.0 request may come without; what we send is
-                // HTTP/1.1 or later and may not (nginx: `$proxy_host`).
-                if let Some(endpoint) = &exchange.last_endpoint {
-                    request.insert_header(header::HOST, authority_of(endpoint.address()))?;
-                }
-            }
+        match exchange.authority.as_str() {
+            "" => drop(request.remove_header(&FORWARDED_HOST)),
+            authority => request.insert_header(FORWARDED_HOST, authority)?,
         }
     }
     request.insert_header(REQUEST_ID, exchange.request_id.as_str())?;
@@ -92,25 +87,57 @@ pub(super) fn edit_request(
     Ok(())
 }
 
-/// What to call an endpoint in Host when the client named nobody.
-fn authority_of(address: &EndpointAddress) -> String {
-    match address {
-        EndpointAddress::Unix(_) => "localhost".to_owned(),
-        other => other.to_string(),
+/// What we send is HTTP/1.1 or later and must have a Host: the client's, also
+/// where it stood in the target only, or else the endpoint's (nginx:
+/// `$proxy_host`).
+fn name_the_host(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
+    if request.headers.contains_key(header::HOST) || request.uri.authority().is_some() {
+        return Ok(());
     }
+    let host = match (exchange.authority.as_str(), &exchange.last_endpoint) {
+        ("", None) => return Ok(()),
+        ("", Some(endpoint)) => match endpoint.address() {
+            EndpointAddress::Unix(_) => "localhost".to_owned(),
+            other => other.to_string(),
+        },
+        (authority, _) => authority.to_owned(),
+    };
+    request.insert_header(header::HOST, host)
 }
 
-fn drop_look_alikes(request: &mut RequestHeader) {
+/// HTTP/2 clients may split Cookie; before HTTP/1.1 its parts are joined again
+/// (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let mut lines = request.headers.get_all(header::COOKIE).iter();
+    if request.version == Version::HTTP_2 || lines.nth(1).is_none() {
+        return Ok(());
+    }
+    let lines: Vec<&[u8]> =
+        request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = lines.join(&b"; "[..]);
+    request.insert_header(header::COOKIE, joined.as_slice())
+}
+
+/// Drops fields that differ from ours, or from those that the route edits, only
+/// by `_` for `-`.
+fn drop_look_alikes(request: &mut RequestHeader, exchange: &Exchange) {
     if !request.headers.keys().any(|name| name.as_str().contains('_')) {
         return;
     }
+    let edits = exchange.forward().map(|forward| &forward.request_headers);
+    let is_edited = |dashed: &str| {
+        edits.is_some_and(|edits| {
+            let set = edits.set.iter().map(|(name, _)| name);
+            edits.remove.iter().chain(set).any(|name| name.as_str() == dashed)
+        })
+    };
     let look_alikes: Vec<HeaderName> = request
         .headers
         .keys()
         .filter(|name| name.as_str().contains('_'))
         .filter(|name| {
             let dashed = name.as_str().replace('_', "-");
-            VOUCHED_FOR.contains(&dashed.as_str())
+            VOUCHED_FOR.contains(&dashed.as_str()) || is_edited(&dashed)
         })
         .cloned()
         .collect();
@@ -151,6 +178,7 @@ pub(super) fn edit_response(
     if response.status.is_informational() && !switching {
         return Ok(());
     }
+    require_sound(response, exchange)?;
     exchange.responding = true;
     if let Some(deadline) = &exchange.deadline {
         deadline.disarm();
@@ -162,7 +190,9 @@ pub(super) fn edit_response(
         live.upstreams[forward.upstream.index()].series.first_byte.observe(took.as_secs_f64());
     }
     if !switching {
-        remove_hop_by_hop(response);
+        remove_hop_by_hop(response, session.is_http2());
+        // The version is that of a connection, and this one is ours.
+        response.set_version(Version::HTTP_11);
     }
     let Some(connection) = connection(session) else { return Ok(()) };
     live.snapshot.listeners[connection.listener.0 as usize].response_headers.apply(response)?;
@@ -175,8 +205,34 @@ pub(super) fn edit_response(
     Ok(())
 }
 
+/// Refuses what Pingora would pass on: a switch of protocols that nobody asked
+/// for, and codings that leave the end of the body to guessing.
+fn require_sound(response: &ResponseHeader, exchange: &Exchange) -> Result<()> {
+    let invalid =
+        |why: &'static str| Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        let websocket = response
+            .headers
+            .get(header::UPGRADE)
+            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if !(exchange.upgrade && websocket) {
+            return invalid("the endpoint switches to a protocol that was not asked for");
+        }
+    }
+    let mut codings = response.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let chunked =
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+        // RFC 9112 §6.1: HTTP/1.0 has no transfer codings.
+        if !chunked || response.version == Version::HTTP_10 {
+            return invalid("the endpoint's transfer coding is not understood");
+        }
+    }
+    Ok(())
+}
+
 /// RFC 9110 §7.6.1. Transfer-Encoding is the engine's own business.
-fn remove_hop_by_hop(response: &mut ResponseHeader) {
+fn remove_hop_by_hop(response: &mut ResponseHeader, http2: bool) {
     let nominated: Vec<HeaderName> = response
         .headers
         .get_all(header::CONNECTION)
@@ -191,8 +247,17 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
     for name in nominated {
         response.remove_header(&name);
     }
-    for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::UPGRADE] {
+    for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::UPGRADE, header::TE] {
         response.remove_header(&name);
+    }
+    if !http2 {
+        // Trailers of HTTP/1 are not passed on, so they are not announced.
+        response.remove_header(&header::TRAILER);
+    }
+    if response.status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6, RFC 9112 §6.1: neither belongs to a 204.
+        response.remove_header(&header::CONTENT_LENGTH);
+        response.remove_header(&header::TRANSFER_ENCODING);
     }
 }
 

@@ -82,6 +82,16 @@ pub(super) struct Proxy {
     shared: Arc<Shared>,
 }
 
+impl Proxy {
+    /// A connection that will be closed says so in its last response, whenever
+    /// the draining began.
+    fn close_when_draining(&self, session: &mut Session) {
+        if self.shared.is_draining() {
+            session.set_keepalive(None);
+        }
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = Exchange;
@@ -110,6 +120,7 @@ impl ProxyHttp for Proxy {
                 Ok(false)
             }
             Err(answer) => {
+                self.close_when_draining(session);
                 respond::respond(session, exchange, answer).await?;
                 Ok(true)
             }
@@ -172,6 +183,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if !response.status.is_informational() {
+            self.close_when_draining(session);
+        }
         forward::edit_response(session, response, exchange)
     }
 

@@ -56,9 +56,13 @@ fn write_access_line(
     duration: std::time::Duration,
 ) {
     let request = session.req_header();
-    let field = |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
-    let host =
-        field(header::HOST).or_else(|| request.uri.authority().map(http::uri::Authority::as_str));
+    // Bytes beyond ASCII are shown as well as they can be, never left out.
+    let field = |name: HeaderName| {
+        request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+    };
+    let authority = || request.uri.authority().map(|authority| authority.as_str().into());
+    let host = field(header::HOST).or_else(authority);
+    let (user_agent, referer) = (field(header::USER_AGENT), field(header::REFERER));
     let snapshot = exchange.live.as_ref().map(|live| &live.snapshot);
     let endpoint = exchange.endpoint();
     let raw_target = String::from_utf8_lossy(request.raw_path());
@@ -68,7 +72,7 @@ fn write_access_line(
         client: exchange.client,
         listener: connection(session).map_or("", |connection| &connection.listener_name),
         method: request.method.as_str(),
-        host,
+        host: host.as_deref(),
         target: if exchange.target.is_empty() { &raw_target } else { &exchange.target },
         protocol: match request.version {
             Version::HTTP_2 => "HTTP/2.0",
@@ -90,8 +94,8 @@ fn write_access_line(
         attempts: exchange.attempts + exchange.replaced,
         upstream_connect_ms: exchange.connect_time.map(Millis),
         upstream_first_byte_ms: exchange.first_byte_time.map(Millis),
-        user_agent: field(header::USER_AGENT),
-        referer: field(header::REFERER),
+        user_agent: user_agent.as_deref(),
+        referer: referer.as_deref(),
     });
 }
 
