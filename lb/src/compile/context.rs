@@ -47,21 +47,18 @@ impl<'c> Context<'c> {
 
     /// Records an error about a name that nothing has. Silent when the name is
     /// written but its section is broken: that was reported already.
-    pub(super) fn unknown_name<'n>(
-        &mut self,
-        path: Path,
-        section: &str,
-        what: &str,
-        name: &str,
-        known: impl IntoIterator<Item = &'n str>,
-    ) {
+    pub(super) fn unknown_name(&mut self, path: Path, section: &str, what: &str, name: &str) {
         let whole_section_is_broken =
             self.written.root.key(section).is_some() && self.document.root.key(section).is_none();
         let written = self.written.root.key(section).and_then(|section| section.key(name));
         if whole_section_is_broken || written.is_some() {
             return;
         }
-        let known: Vec<&str> = known.into_iter().collect();
+        // As written: a name whose section is broken is still one to point at.
+        let known: Vec<&str> = match self.written.root.key(section).map(|section| &section.value) {
+            Some(Value::Map(entries)) => entries.iter().map(|(name, _)| name.as_str()).collect(),
+            _ => Vec::new(),
+        };
         let hint = did_you_mean(name, known.iter().copied());
         let hint = match (hint.is_empty(), known.len()) {
             (false, _) => hint,

@@ -68,9 +68,8 @@ impl<'s> Scope<'s> {
                 for (index, name) in names.iter().enumerate() {
                     let listener = self.listeners.iter().position(|l| *l.name == **name);
                     let Some(listener) = listener.map(|index| ListenerId(index as u32)) else {
-                        let known = self.listeners.iter().map(|listener| &*listener.name);
                         let path = path.join(index);
-                        context.unknown_name(path, "listeners", "listener", name, known);
+                        context.unknown_name(path, "listeners", "listener", name);
                         continue;
                     };
                     if !found.contains(&listener) {
@@ -91,8 +90,7 @@ impl<'s> Scope<'s> {
         context: &mut Context<'_>,
     ) -> Option<UpstreamId> {
         let Some(index) = self.upstreams.iter().position(|upstream| *upstream.name == *name) else {
-            let known = self.upstreams.iter().map(|upstream| &*upstream.name);
-            context.unknown_name(path.clone(), "upstreams", "upstream", name, known);
+            context.unknown_name(path.clone(), "upstreams", "upstream", name);
             return None;
         };
         self.used_upstreams.insert(index);
@@ -109,9 +107,8 @@ impl<'s> Scope<'s> {
         let mut charges: Vec<Charge> = Vec::new();
         for (index, name) in names.iter().enumerate() {
             let Some(position) = self.limits.iter().position(|limit| *limit.name == **name) else {
-                let known = self.limits.iter().map(|limit| &*limit.name);
                 let path = path.join("rate_limits").join(index);
-                context.unknown_name(path, "rate_limits", "rate limit", name, known);
+                context.unknown_name(path, "rate_limits", "rate limit", name);
                 continue;
             };
             self.used_limits.insert(position);

@@ -250,3 +250,26 @@ virtual_hosts:
         )],
     );
 }
+
+#[test]
+fn names_of_broken_sections_are_still_pointed_at() {
+    problems_of(
+        Place::File,
+        &[(
+            r#"version: 1
+listeners:
+  http: { bind: ["127.0.0.1:8080"] }
+upstreams:
+  api: { endpoints: [{ address: "10.0.0.1" }] }
+virtual_hosts:
+  - hosts: ["*"]
+    routes:
+      - { match: { path_prefix: / }, upstream: apii }
+"#,
+            &[
+                r#"5:33: upstreams.api.endpoints[0].address: "10.0.0.1" is not an endpoint; write backend-1:8000, 10.0.0.5:8000, [fd00::5]:8000 or unix:/run/app.sock"#,
+                r#"9:48: virtual_hosts[0].routes[0].upstream: there is no upstream "apii"; did you mean "api"?"#,
+            ],
+        )],
+    );
+}
