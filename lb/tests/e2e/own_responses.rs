@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::routing::simple_at;
 use crate::support::{Client, Lb, Origin, RawConnection, RawOrigin, respond};
 
 /// Target, Host, further header lines, status, cause, what else it carries.
@@ -284,17 +285,7 @@ async fn what_an_endpoint_may_not_answer_is_502() {
             let _ = stream.read(&mut [0; 4096]).await;
         })
         .await;
-        let lb = Lb::start(&format!(
-            r#"
-listeners: {{ http: {{ bind: ["127.0.0.1:0"] }} }}
-upstreams: {{ api: {{ endpoints: [{{ address: "{}" }}] }} }}
-virtual_hosts:
-  - hosts: ["*"]
-    routes: [{{ match: {{ path_prefix: / }}, upstream: api }}]
-"#,
-            origin.address
-        ))
-        .await;
+        let lb = Lb::start(&simple_at(origin.address)).await;
         let response =
             RawConnection::exchange(lb.address("http"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert!(response.starts_with("HTTP/1.1 502 "), "{answer}: {response}");
@@ -313,17 +304,7 @@ async fn an_http_10_endpoint_answers_in_our_version() {
         let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold").await;
     })
     .await;
-    let lb = Lb::start(&format!(
-        r#"
-listeners: {{ http: {{ bind: ["127.0.0.1:0"] }} }}
-upstreams: {{ api: {{ endpoints: [{{ address: "{}" }}] }} }}
-virtual_hosts:
-  - hosts: ["*"]
-    routes: [{{ match: {{ path_prefix: / }}, upstream: api }}]
-"#,
-        origin.address
-    ))
-    .await;
+    let lb = Lb::start(&simple_at(origin.address)).await;
     let response = RawConnection::exchange(
         lb.address("http"),
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",

@@ -84,6 +84,11 @@ async fn pipelined_requests_are_answered_in_order() {
 
 /// One plain listener, one upstream, every path.
 pub fn simple(origin: &Origin) -> String {
+    simple_at(origin.address)
+}
+
+/// The same for an origin at an address.
+pub fn simple_at(address: std::net::SocketAddr) -> String {
     format!(
         r#"
 listeners: {{ http: {{ bind: ["127.0.0.1:0"] }} }}
@@ -92,6 +97,6 @@ virtual_hosts:
   - hosts: ["*"]
     routes: [{{ match: {{ path_prefix: / }}, upstream: api }}]
 "#,
-        origin.address
+        address
     )
 }
