@@ -263,3 +263,28 @@ async fn a_response_streams_before_it_is_complete() {
     drop(send);
     assert_eq!(response.chunk().await.unwrap(), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_chunked_upload_both_connections_are_in_step() {
+    let origin = mirror().await;
+    let lb = Lb::start(&raised(&origin)).await;
+    for (client, base) in
+        [(Client::plain(), lb.url("")), (lb.client(), lb.secure_url("localhost", ""))]
+    {
+        for round in 0..300 {
+            let length = 1 + round * 997;
+            let chunks =
+                futures_util::stream::iter((0..length).step_by(20_000)).map(move |offset| {
+                    Ok::<_, std::io::Error>(pattern(offset, 20_000.min(length - offset)))
+                });
+            let upload =
+                client.0.post(format!("{base}/upload")).body(reqwest::Body::wrap_stream(chunks));
+            let response = upload.send().await.unwrap();
+            assert_eq!(response.status(), 200);
+            assert!(response.text().await.unwrap().ends_with(&format!(" {length}")));
+            let download = client.get(&format!("{base}/download/{length}")).await.unwrap();
+            assert_eq!(download.status(), 200, "round {round} {}", lb.access_lines().join("\n"));
+            assert_eq!(download.bytes().await.unwrap().len(), length);
+        }
+    }
+}

@@ -51,7 +51,8 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
         return failure::refuse(exchange, Cause::NoHealthyEndpoint);
     };
     let mut peer = peer(target, &lease, websocket, &timeouts, remaining);
-    if let (Ok(peer), true) = (&mut peer, exchange.replaced > 0) {
+    let unreusable = !target.upstream.protocol.is_http2() && has_chunked_body(session);
+    if let (Ok(peer), true) = (&mut peer, exchange.replaced > 0 || unreusable) {
         // After a stale pooled connection the next one in the pool may be as
         // stale: a key of its own makes this attempt dial, and no idle time
         // keeps what it dialled out of the pool.
@@ -71,6 +72,15 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
         session.set_write_timeout(Some(Duration::from_secs(60)));
     }
     peer.map(Box::new)
+}
+
+/// A body of unknown length. After such a body from an HTTP/2 client Pingora
+/// ends it twice towards an HTTP/1 endpoint; the endpoint takes the second end
+/// for a malformed request, and its 400 would be the answer to whoever uses the
+/// connection next. So nobody does.
+fn has_chunked_body(session: &mut Session) -> bool {
+    !session.req_header().headers.contains_key(http::header::CONTENT_LENGTH)
+        && !session.as_downstream_mut().is_body_empty()
 }
 
 /// Requests wait until every endpoint has been checked once; the checks' own
