@@ -12,6 +12,7 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod engine;
+pub mod head;
 pub mod limit;
 pub mod listener;
 pub mod observe;
