@@ -1,10 +1,10 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check bench-decide clean
+.PHONY: help demo smoke test fmt lint check h2spec bench-decide bench-idle bench-tls bench-slow release clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: ## start three backends behind lb on this machine, until Ctrl-C
 	@scripts/bootstrap.sh demo
@@ -29,9 +29,27 @@ lint: ## clippy, warnings are errors
 check: ## what has to pass before a push: format, lint, test, smoke
 	@.ci/run
 
+h2spec: ## the conformance tests of HTTP/2, against lb over TLS
+	@scripts/bootstrap.sh test
+	@$(if $(LB),true,cargo build -p lb)
+	@scripts/h2spec.sh
+
 bench-decide: ## the cost of one decision
 	@scripts/bootstrap.sh bench
 	cargo bench -p lb --bench decide
+
+bench-idle: release ## memory of idle connections, beside nginx and haproxy
+	@loadtests/idle-memory.sh
+
+bench-tls: release ## times beside thousands of open TLS connections
+	@loadtests/many-tls.sh
+
+bench-slow: release ## times beside clients that send a byte a second
+	@loadtests/slow-clients.sh
+
+# Not needed for an lb that was built elsewhere: make bench-idle LB=path/to/lb
+release:
+	@$(if $(LB),true,scripts/bootstrap.sh bench && cargo build --release -p lb -p backend)
 
 clean: ## remove what was built (the development certificates stay)
 	cargo clean

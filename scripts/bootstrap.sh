@@ -40,6 +40,12 @@ demo  command:cmake                            cmake            tool  builds zli
 demo  command:curl                             curl             tool  the requests that the demo and the smoke run send
 demo  command:openssl                          openssl          tool  makes the development certificates
 demo  file:/etc/ssl/certs/ca-certificates.crt  ca-certificates  tool  the certificates that cargo trusts when it downloads crates
+test  command:python3                          python3          tool  the origin that stands behind lb in scripts/h2spec.sh
+bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
+bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
+bench command:haproxy                          haproxy          service  measured beside lb
+bench command:wrk                              wrk              tool  the requests over HTTP/1.1 whose times are measured
+bench command:h2load                           nghttp2-client   tool  the requests over HTTP/2 whose times are measured
 TABLE
 }
 

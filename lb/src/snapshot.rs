@@ -1,6 +1,8 @@
 //! A compiled configuration: one immutable value that requests load once and
 //! keep to their end.
 
+mod connections;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,8 +11,14 @@ use std::time::Duration;
 use crate::limit::{ConcurrencyLimiter, RateLimiter};
 use crate::policy::Table;
 use crate::response::HeaderEdits;
+use crate::tls::{CertificateFiles, CertificateStore, Ticketer};
 use crate::upstream::Upstream;
 use crate::values::{BindAddress, Cidr};
+
+pub use crate::head::HeadLimits;
+pub use connections::{
+    ConnectionLimits, Connections, Deadlines, KeepaliveProbes, Pace, ProxyProtocol, SocketOptions,
+};
 
 /// Everything that one configuration says.
 #[derive(Debug)]
@@ -52,18 +60,26 @@ pub struct Listener {
     /// Edits on every response.
     pub response_headers: HeaderEdits,
     /// TLS towards clients.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<ListenerTls>,
+    /// What holds for its connections.
+    pub connections: Connections,
 }
 
-/// How large the head of a request may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// All header lines together, in bytes.
-    pub header_size: usize,
-    /// The number of header lines.
-    pub headers: usize,
-    /// The target, in bytes.
-    pub uri: usize,
+/// A listener's TLS.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// Our side of handshakes.
+    pub config: Arc<rustls::ServerConfig>,
+    /// The certificates in use.
+    pub certificates: Arc<CertificateStore>,
+    /// The files they came from, in the same order.
+    pub files: Vec<CertificateFiles>,
+    /// What makes session tickets.
+    pub tickets: Option<Arc<Ticketer>>,
+    /// The files with their secrets; none if the process has its own.
+    pub ticket_key_files: Vec<PathBuf>,
+    /// Whether endpoints are told whose certificate a client has.
+    pub forward_identity: bool,
 }
 
 /// What concerns the process as a whole.
@@ -71,6 +87,8 @@ pub struct HeadLimits {
 pub struct Process {
     /// Worker threads.
     pub workers: usize,
+    /// Connections from clients at once; `None` is what open files leave room for.
+    pub max_connections: Option<u32>,
     /// The status server.
     pub status: SocketAddr,
     /// The access log.

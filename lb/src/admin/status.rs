@@ -1,7 +1,9 @@
 //! `/metrics`, `/healthz` (alive) and `/readyz` (ready for traffic). Read-only.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -37,7 +39,8 @@ pub async fn serve_status(listener: TcpListener, shared: Arc<Shared>) -> std::io
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(shared);
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    axum::serve(Reserved { listener, spare: spare() }, router).await
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
@@ -63,4 +66,45 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+/// A listener that still accepts when descriptors run out: it holds one that it
+/// can give up, for as long as one connection takes.
+struct Reserved {
+    listener: tokio::net::TcpListener,
+    spare: Option<File>,
+}
+
+/// How long accepting rests when it fails.
+const REST: Duration = Duration::from_millis(20);
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+impl axum::serve::Listener for Reserved {
+    type Io = tokio::net::TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => {
+                    if self.spare.is_none() {
+                        self.spare = spare();
+                    }
+                    return accepted;
+                }
+                Err(_) if self.spare.take().is_some() => {}
+                Err(_) => {
+                    tokio::time::sleep(REST).await;
+                    self.spare = spare();
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
 }

@@ -1,19 +1,14 @@
-//! Listeners and their certificates.
+//! Listeners.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::SystemTime;
 
+use super::connections;
 use super::context::{Context, at};
-use super::headers;
-use crate::config::{self, Alpn, Certificate, ListenerTls, Path, TlsVersion};
+use super::{headers, server_tls};
+use crate::config;
 use crate::snapshot::{Listener, Process};
-use crate::tls::{self, ServerTlsSettings};
 use crate::values::BindAddress;
-
-/// How long before its end a certificate is worth a word.
-const EXPIRY_NOTICE_DAYS: i64 = 14;
 
 pub(super) fn listeners(
     written: &BTreeMap<String, config::Listener>,
@@ -26,7 +21,8 @@ pub(super) fn listeners(
     let mut bound: HashMap<BindAddress, String> = HashMap::new();
     let mut listeners = Vec::with_capacity(written.len());
     for (name, listener) in written {
-        let config::Listener { bind, response_headers, tls } = listener;
+        let connections = connections::connections(name, listener, context);
+        let config::Listener { bind, response_headers, tls, .. } = listener;
         if bind.is_empty() {
             context.missing(
                 at!["listeners", name.as_str(), "bind"],
@@ -62,7 +58,8 @@ pub(super) fn listeners(
             name: name.as_str().into(),
             bind: bind.clone(),
             response_headers: edits,
-            tls: tls.as_ref().and_then(|tls| server_tls(name, tls, context)),
+            tls: tls.as_ref().and_then(|tls| server_tls::server_tls(name, tls, context)),
+            connections,
         });
     }
     listeners
@@ -94,78 +91,4 @@ fn without_hsts_on_plain(
         edits.add.retain(|(field, _)| !hsts(field));
     }
     edits
-}
-
-/// Certificates that are about to expire are said, not refused: the old one
-/// may still be better than none.
-fn warn_of_expiry(certificate: &tls::LoadedCertificate, path: Path, context: &mut Context<'_>) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let days = (certificate.expires - now.as_secs() as i64).div_euclid(24 * 3600);
-    if days < 0 {
-        context.warn(path, "the certificate has expired");
-    } else if days < EXPIRY_NOTICE_DAYS {
-        context.warn(path, format!("the certificate expires in {days} days"));
-    }
-}
-
-fn server_tls(
-    name: &str,
-    written: &ListenerTls,
-    context: &mut Context<'_>,
-) -> Option<Arc<rustls::ServerConfig>> {
-    let ListenerTls { min_version, alpn, certificates } = written;
-    let at_tls = at!["listeners", name, "tls"];
-    if certificates.is_empty() {
-        context
-            .missing(at_tls.join("certificates"), "a TLS listener needs at least one certificate");
-        return None;
-    }
-    let mut loaded = Vec::with_capacity(certificates.len());
-    let mut complete = true;
-    for (index, Certificate { cert, key }) in certificates.iter().enumerate() {
-        let path = at_tls.join("certificates").join(index);
-        let (cert, key) = (context.file(cert), context.file(key));
-        // By itself first: what is wrong after that is wrong with the key.
-        if let Err(error) = tls::load_authorities(&cert) {
-            complete = false;
-            context.error(path.join("cert"), error.to_string());
-            if let Err(error) = std::fs::read(&key) {
-                let key = key.display();
-                context.error(path.join("key"), format!("{key} cannot be read: {error}"));
-            }
-            continue;
-        }
-        match tls::load_certificate(&cert, &key) {
-            Ok(certificate) => {
-                warn_of_expiry(&certificate, path.join("cert"), context);
-                loaded.push(certificate);
-            }
-            Err(error) => {
-                complete = false;
-                context.error(path.join("key"), error.to_string());
-            }
-        }
-    }
-    let alpn = alpn.clone().unwrap_or_else(|| vec![Alpn::H2, Alpn::Http1]);
-    if alpn.is_empty() {
-        context.missing(
-            at_tls.join("alpn"),
-            "a TLS listener needs at least one protocol: h2, http/1.1",
-        );
-    }
-    let settings = ServerTlsSettings {
-        certificates: loaded,
-        only_tls13: *min_version == Some(TlsVersion::V13),
-        alpn: alpn
-            .iter()
-            .map(|protocol| match protocol {
-                Alpn::H2 => b"h2".to_vec(),
-                Alpn::Http1 => b"http/1.1".to_vec(),
-            })
-            .collect(),
-    };
-    if !complete {
-        return None;
-    }
-    tls::server_config(settings).map_err(|error| context.error(at_tls, error.to_string())).ok()
 }

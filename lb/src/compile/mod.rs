@@ -3,6 +3,7 @@
 //!
 //! Reads files, never the network. Nothing here runs while requests are served.
 
+mod connections;
 mod context;
 mod headers;
 mod inherit;
@@ -13,6 +14,7 @@ mod reach;
 mod redirect;
 mod routes;
 mod scope;
+mod server_tls;
 mod upstreams;
 
 use std::path::Path;
@@ -89,6 +91,7 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     let Config {
         version,
         workers,
+        max_connections,
         status,
         access_log,
         shutdown,
@@ -104,7 +107,7 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     if let Some(defaults) = defaults {
         inherit::check_defaults(defaults, context);
     }
-    let process = process::process(workers, status, access_log, shutdown, context);
+    let process = process::process(workers, max_connections, status, access_log, shutdown, context);
     let head_limits = process::head_limits(defaults.as_ref(), context);
     let listeners = listeners::listeners(listeners, &process, context);
     let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), context, registry);

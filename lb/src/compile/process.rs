@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::context::{Context, at};
-use crate::config::{self, Defaults, LogFormat, Workers};
+use crate::config::{self, Defaults, LogFormat, MaxConnections, Workers};
 use crate::snapshot::{AccessLog, HeadLimits, Process};
 
 /// The version of the contract that this program reads.
@@ -27,6 +27,7 @@ pub(super) fn check_version(version: u32, context: &mut Context<'_>) {
 
 pub(super) fn process(
     workers: &Option<Workers>,
+    max_connections: &Option<MaxConnections>,
     status: &Option<config::Status>,
     access_log: &Option<config::AccessLog>,
     shutdown: &Option<config::Shutdown>,
@@ -64,6 +65,10 @@ pub(super) fn process(
     };
     Process {
         workers,
+        max_connections: match max_connections {
+            Some(MaxConnections::Count(count)) => Some(*count),
+            Some(MaxConnections::Word(_)) | None => None,
+        },
         status,
         access_log,
         shutdown_delay: delay.map_or(Duration::ZERO, |span| span.duration()),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Context, at};
-use super::inherit;
+use super::{inherit, server_tls};
 use crate::balance::{Picker, Ring};
-use crate::config::{self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, StatusItem};
+use crate::config::{
+    self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, SendProxy, StatusItem,
+};
 use crate::limit::RateLimiter;
 use crate::snapshot::Limit;
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, Registry, Upstream, UpstreamTls,
+    CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, Registry, TlsIdentity, Upstream,
+    UpstreamTls,
 };
 use crate::values::{KeyPart, Span, StatusRange};
 
@@ -68,6 +71,7 @@ fn compile_upstream(
         timeouts,
         retry,
         keepalive,
+        send_proxy,
     } = written;
     let path = at!["upstreams", name];
     let name: Arc<str> = name.into();
@@ -137,6 +141,10 @@ fn compile_upstream(
         endpoints: compiled,
         protocol,
         tls: upstream_tls(tls.as_ref(), protocol, &path, context),
+        send_proxy: match send_proxy {
+            Some(SendProxy::V2) => true,
+            None => false,
+        },
         check: health_check
             .as_ref()
             .map(|check| check_settings(check, &path.join("health_check"), context)),
@@ -165,9 +173,11 @@ fn upstream_tls(
         }
         return None;
     }
-    let (ca, server_name) = match written {
-        None => (None, None),
-        Some(config::UpstreamTls { ca, server_name }) => (ca.as_deref(), server_name.clone()),
+    let (ca, server_name, client_certificate) = match written {
+        None => (None, None, None),
+        Some(config::UpstreamTls { ca, server_name, client_certificate }) => {
+            (ca.as_deref(), server_name.clone(), client_certificate.as_ref())
+        }
     };
     if let Some(name) = &server_name
         && rustls_pki_types::ServerName::try_from(name.as_str()).is_err()
@@ -177,7 +187,15 @@ fn upstream_tls(
             format!("\"{name}\" is not a name that TLS can ask for"),
         );
     }
-    let authorities = match ca.map(|ca| tls::load_authorities(&context.file(ca))) {
+    let presented = match client_certificate {
+        None => Some(None),
+        Some(written) => {
+            let path = path.join("client_certificate");
+            server_tls::certificate(written, &path, context).map(Some)
+        }
+    };
+    let ca_file = ca.map(|ca| context.file(ca));
+    let authorities = match ca_file.as_deref().map(tls::load_authorities) {
         None => None,
         Some(Ok(authorities)) => Some(authorities),
         Some(Err(error)) => {
@@ -186,13 +204,27 @@ fn upstream_tls(
         }
     };
     let alpn = if protocol.is_http2() { vec![b"h2".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    match tls::client_config(authorities.as_deref(), alpn) {
-        Ok(client) => Some(UpstreamTls { authorities, server_name, client }),
+    let presented = presented?;
+    let certificate = presented.as_ref().map(|(_, loaded)| loaded);
+    let client = match tls::client_config(authorities.as_deref(), certificate, alpn) {
+        Ok(client) => client,
         Err(error) => {
             context.error(path.join("ca"), error.to_string());
-            None
+            return None;
         }
-    }
+    };
+    let authorities = authorities.map(|authorities| tls::certificates_to_pem(&authorities));
+    let certificate = match presented.map(|(files, _)| tls::pair_to_pem(&files)) {
+        None => None,
+        Some(Ok(pair)) => Some(pair),
+        Some(Err(error)) => {
+            context.error(path.join("client_certificate"), error.to_string());
+            return None;
+        }
+    };
+    let identity = (authorities.is_some() || certificate.is_some())
+        .then_some(TlsIdentity { authorities, certificate });
+    Some(UpstreamTls { identity, server_name, client })
 }
 
 fn check_settings(

@@ -5,6 +5,7 @@
 //! position. No behaviour lives here, no defaults are applied and no names are
 //! resolved; that is `compile`'s job.
 
+mod connections;
 mod document;
 mod expand;
 mod limits;
@@ -22,9 +23,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use connections::{
+    ConnectionLimits, Deadlines, Http2, MaxConnections, MaxConnectionsWord, ProxyProtocol,
+    ProxyProtocolMode, Tcp, TcpKeepalive,
+};
 pub use document::{Document, Node, Path, Position, Step, Value};
 pub use limits::{MaxConcurrent, OneOrMany, RateLimit};
-pub use listeners::{Alpn, Certificate, Listener, ListenerTls, TlsVersion};
+pub use listeners::{
+    Alpn, Certificate, ClientAuth, ClientAuthMode, Listener, ListenerTls, TlsVersion, UnknownSni,
+};
 pub use policy::{
     Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryOn, Timeouts,
 };
@@ -32,7 +39,8 @@ pub use problem::{Problem, Problems, Severity, did_you_mean};
 pub use process::{AccessLog, ClientIp, LogFormat, Shutdown, Status, Workers};
 pub use routes::{Match, Redirect, RedirectScheme, Route, RouteLimits, VirtualHost};
 pub use upstreams::{
-    Balance, Endpoint, HealthCheck, HealthCheckKind, Protocol, StatusItem, Upstream, UpstreamTls,
+    Balance, Endpoint, HealthCheck, HealthCheckKind, Protocol, SendProxy, StatusItem, Upstream,
+    UpstreamTls,
 };
 
 /// The whole configuration file, version 1 of the contract.
@@ -44,6 +52,9 @@ pub struct Config {
     pub version: u32,
     /// Worker threads: `auto` is one per core.
     pub workers: Option<Workers>,
+    /// Connections from clients at once, of all listeners: `auto` is what the
+    /// limit on open files leaves room for.
+    pub max_connections: Option<MaxConnections>,
     /// The read-only status server: /metrics, /healthz, /readyz.
     pub status: Option<Status>,
     /// Where and how requests are logged.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Keepalive, OneOrMany, PassiveHealth, Retry, Timeouts};
+use super::{Certificate, Keepalive, OneOrMany, PassiveHealth, Retry, Timeouts};
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
 /// A named group of endpoints.
@@ -18,6 +18,8 @@ pub struct Upstream {
     pub protocol: Option<Protocol>,
     /// TLS towards endpoints, for `https` and `h2`.
     pub tls: Option<UpstreamTls>,
+    /// The header that tells endpoints who the client is, before HTTP and TLS.
+    pub send_proxy: Option<SendProxy>,
     /// The endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Active checks; none if omitted.
@@ -73,6 +75,16 @@ pub struct UpstreamTls {
     pub ca: Option<String>,
     /// The name to ask for and verify; the endpoint's own name if omitted.
     pub server_name: Option<String>,
+    /// What is presented to endpoints that ask for a client's certificate.
+    pub client_certificate: Option<Certificate>,
+}
+
+/// The PROXY protocol towards endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SendProxy {
+    /// Version 2, the binary one.
+    V2,
 }
 
 /// One address of an upstream.

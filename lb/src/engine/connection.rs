@@ -1,10 +1,12 @@
 //! What an engine knows of the connection a request came in on.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::policy::ListenerId;
+use crate::response::Cause;
+use crate::tls::ClientIdentity;
 
 /// A connection from a client.
 #[derive(Debug)]
@@ -13,17 +15,45 @@ pub struct Connection {
     pub listener: ListenerId,
     /// The listener's name.
     pub listener_name: Arc<str>,
-    /// The other end. A Unix socket's is the loopback address.
-    pub peer: IpAddr,
     /// Whether it is over TLS.
     pub tls: bool,
+    /// Both ends; those of the PROXY header where one was believed.
+    pub ends: Ends,
+    /// Whose certificate the client proved to have.
+    pub identity: Option<ClientIdentity>,
     linger: AtomicBool,
+    fault: AtomicU8,
+}
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The other end's address; of a Unix socket, the loopback address.
+    pub peer: IpAddr,
+    /// The other end's port; 0 on a Unix socket.
+    pub peer_port: u16,
+    /// Our end; `None` on a Unix socket.
+    pub local: Option<SocketAddr>,
 }
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(listener: ListenerId, listener_name: Arc<str>, peer: IpAddr, tls: bool) -> Self {
-        Self { listener, listener_name, peer, tls, linger: AtomicBool::new(false) }
+    pub fn new(
+        listener: ListenerId,
+        listener_name: Arc<str>,
+        ends: Ends,
+        tls: bool,
+        identity: Option<ClientIdentity>,
+    ) -> Self {
+        Self {
+            listener,
+            listener_name,
+            tls,
+            ends,
+            identity,
+            linger: AtomicBool::new(false),
+            fault: AtomicU8::new(NO_FAULT),
+        }
     }
 
     /// Asks for a lingering close: a response was sent while the request was
@@ -35,5 +65,32 @@ impl Connection {
     /// Whether a lingering close was asked for.
     pub fn lingers(&self) -> bool {
         self.linger.load(Ordering::Relaxed)
+    }
+
+    /// Says why reading from the client, or writing to it, fails: an engine
+    /// above sees an I/O error and no more.
+    pub fn blame(&self, cause: Cause) {
+        self.fault.store(cause as u8, Ordering::Relaxed);
+    }
+
+    /// What the client did wrong on the stream, if anything.
+    pub fn fault(&self) -> Option<Cause> {
+        Cause::ALL.get(usize::from(self.fault.load(Ordering::Relaxed))).copied()
+    }
+}
+
+/// No cause has this number; a test of the table would notice.
+const NO_FAULT: u8 = u8::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_mistaken_for_no_fault() {
+        assert!(Cause::ALL.len() < usize::from(NO_FAULT));
+        for (index, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index);
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! The snapshot that is live, with what the engines keep beside it.
 
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::pingora::protocols::tls::CaType;
-use ::pingora::utils::tls::{WrappedX509, parse_x509};
 use arc_swap::ArcSwap;
 use prometheus::IntCounter;
 
@@ -31,11 +30,11 @@ pub struct LiveUpstream {
     pub upstream: Arc<Upstream>,
     /// Its metrics.
     pub series: UpstreamSeries,
-    /// The authorities to trust, in Pingora's form.
-    pub authorities: Option<Arc<CaType>>,
     /// Keeps its pooled connections apart from those of other upstreams that
     /// have an endpoint in common.
     pub pool_key: u64,
+    /// Hashes what connections begin with into keys of the pool.
+    pub header_keys: RandomState,
 }
 
 impl Live {
@@ -50,8 +49,8 @@ impl Live {
             .map(|(index, (upstream, series))| LiveUpstream {
                 upstream: Arc::clone(upstream),
                 series,
-                authorities: authorities(upstream),
                 pool_key: index as u64,
+                header_keys: RandomState::new(),
             })
             .collect();
         Self { upstreams, refusals: metrics.limits(&snapshot), routes, unrouted, snapshot }
@@ -61,12 +60,6 @@ impl Live {
     pub fn series(&self, route: Option<RouteId>) -> &RouteSeries {
         route.and_then(|route| self.routes.get(route.index())).unwrap_or(&self.unrouted)
     }
-}
-
-fn authorities(upstream: &Upstream) -> Option<Arc<CaType>> {
-    // Compilation has parsed every one of these.
-    let authorities = upstream.tls.as_ref()?.authorities.as_ref()?;
-    Some(authorities.iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect())
 }
 
 /// What every worker shares.

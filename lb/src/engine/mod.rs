@@ -4,11 +4,18 @@
 //! exchange) is the same for every engine and lives here; what is particular
 //! to one stands in its folder.
 
+mod answer;
+mod arrival;
 mod connection;
 mod deadline;
+mod exchange;
 mod live;
+mod message;
 pub mod pingora;
+mod record;
+mod refusal;
 
-pub use connection::Connection;
+pub use connection::{Connection, Ends};
 pub use deadline::Deadline;
 pub use live::{Live, LiveUpstream, Shared};
+pub use refusal::{OwnAnswer, cause_of, refuse};

@@ -79,7 +79,7 @@ pub struct Step {
 }
 
 /// Decodes the body of one request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BodyDecoder {
     state: State,
     extensions: u16,
@@ -125,6 +125,14 @@ impl BodyDecoder {
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// How much is left of a body of known length; `None` for any other.
+    pub fn length_left(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            _ => None,
+        }
     }
 
     /// Looks at the front of `input`: framing, then at most one run of body

@@ -63,7 +63,7 @@ pub struct Head<'b, 's> {
 
 impl<'b> Head<'b, '_> {
     /// The fields, in order.
-    pub fn fields(&self) -> impl Iterator<Item = Field<'b>> {
+    pub fn fields(&self) -> impl DoubleEndedIterator<Item = Field<'b>> {
         self.fields.iter().map(|&httparse::Header { name, value }| Field { name, value })
     }
 
@@ -106,6 +106,10 @@ pub fn parse<'b, 's>(
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let fields: &'s [httparse::Header<'b>] = request.headers;
 
+    // No method: the scanner takes it for a PROXY header, and so do others.
+    if method == "PROXY" {
+        return Err(HeadError::UnexpectedProxyHeader);
+    }
     if method.len() > MAX_METHOD {
         return Err(HeadError::MethodTooLong);
     }

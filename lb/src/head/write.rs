@@ -16,7 +16,13 @@ impl Head<'_, '_> {
     /// whitespace is one space after each colon, Content-Length has no leading
     /// zeros, and Transfer-Encoding is in lower case.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
-        for part in [self.method, " ", self.target, " ", self.version.as_str(), "\r\n"] {
+        self.write_canonical_for(self.target, out);
+    }
+
+    /// The canonical head with another form of the target: the origin form of an
+    /// absolute one.
+    pub fn write_canonical_for(&self, target: &str, out: &mut Vec<u8>) {
+        for part in [self.method, " ", target, " ", self.version.as_str(), "\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
         for field in self.fields() {

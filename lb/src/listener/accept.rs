@@ -1,28 +1,31 @@
 //! Accepting: from a socket to a connection that an engine carries.
 
+use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use ::pingora::server::ShutdownWatch;
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-use super::http1;
-use super::http2;
+use super::gate::{Admission, Gate};
+use super::greeting::{self, Failure, Hello};
 use super::socket::{Accepted, Socket};
-use super::stream::{EdgeStream, Transport};
-use crate::engine::Connection;
+use super::transport::{Raw, Transport};
+use super::{http1, http2, linger};
 use crate::engine::pingora::Engine;
-use crate::observe::{Handshake, Metrics};
+use crate::engine::{Connection, Ends, refuse};
+use crate::observe::{Closings, Handshake, Metrics};
 use crate::policy::ListenerId;
+use crate::response::{Cause, Closing};
+use crate::snapshot::Connections;
+use crate::tls::client_identity;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// How long accepting rests when descriptors run out.
+/// How long accepting rests when it fails and nobody can be refused either.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// What connections of one listener need, on one worker.
@@ -30,8 +33,11 @@ pub struct AcceptContext {
     id: ListenerId,
     name: Arc<str>,
     tls: Option<TlsAcceptor>,
-    engine: Arc<Engine>,
-    shutdown: ShutdownWatch,
+    pub(super) engine: Arc<Engine>,
+    pub(super) settings: Connections,
+    pub(super) shutdown: ShutdownWatch,
+    gate: Arc<Gate>,
+    closings: Arc<Closings>,
     accepted: IntCounter,
     open: IntGauge,
     handshakes: [IntCounter; 3],
@@ -39,11 +45,21 @@ pub struct AcceptContext {
     alive: mpsc::Sender<()>,
 }
 
+/// What all workers share of a listener.
+#[derive(Clone)]
+pub struct ListenerShare {
+    /// How many connections are let in.
+    pub gate: Arc<Gate>,
+    /// Why connections were closed.
+    pub closings: Arc<Closings>,
+}
+
 impl AcceptContext {
     /// Gathers it.
     pub fn new(
         id: ListenerId,
         listener: &crate::snapshot::Listener,
+        share: &ListenerShare,
         engine: Arc<Engine>,
         metrics: &Metrics,
         shutdown: ShutdownWatch,
@@ -55,9 +71,12 @@ impl AcceptContext {
         Self {
             id,
             name: Arc::clone(&listener.name),
-            tls: listener.tls.clone().map(TlsAcceptor::from),
+            tls: listener.tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config))),
             engine,
+            settings: listener.connections.clone(),
             shutdown,
+            gate: Arc::clone(&share.gate),
+            closings: Arc::clone(&share.closings),
             accepted,
             open,
             handshakes,
@@ -69,27 +88,72 @@ impl AcceptContext {
 /// Accepts until the process stops.
 pub async fn accept(socket: Socket, context: Arc<AcceptContext>) {
     let mut shutdown = context.shutdown.clone();
-    let mut complained = false;
+    let mut spare = Spare::new();
+    let mut exhausted = false;
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            _ = shutdown.wait_for(|stopping| *stopping) => return,
+            () = stopping(&mut shutdown) => return,
         };
         match accepted {
             Ok(accepted) => {
-                complained = false;
-                context.accepted.inc();
-                tokio::spawn(serve(accepted, Arc::clone(&context)));
+                if exhausted {
+                    exhausted = false;
+                    tracing::info!(listener = %context.name, "accepting again");
+                }
+                let_in(accepted, &context);
             }
             Err(error) if is_about_the_connection(&error) => {}
             Err(error) => {
-                if !complained {
-                    complained = true;
-                    tracing::error!(listener = %context.name, %error, "cannot accept; trying again");
+                if !exhausted {
+                    exhausted = true;
+                    tracing::error!(
+                        listener = %context.name, %error,
+                        "cannot accept; new connections are refused until it works again"
+                    );
                 }
-                tokio::time::sleep(EXHAUSTED).await;
+                // Refused rather than kept waiting without anybody knowing for
+                // how long. Without a spare descriptor there is only waiting.
+                if spare.give_up()
+                    && let Ok(Ok(refused)) = timeout(Duration::ZERO, socket.accept()).await
+                {
+                    let peer = refused.ends().peer;
+                    drop(refused);
+                    context.closings.record(Closing::DescriptorsExhausted, peer);
+                }
+                if !spare.take() {
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
             }
         }
+    }
+}
+
+/// Resolves when the process stops.
+pub(super) async fn stopping(shutdown: &mut ShutdownWatch) {
+    // Err: nobody is left who could say so, which says it too.
+    let _ = shutdown.wait_for(|stopping| *stopping).await;
+}
+
+/// A descriptor that is held so that it can be given up.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Whether there was one.
+    fn give_up(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Whether there is one again.
+    fn take(&mut self) -> bool {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+        self.0.is_some()
     }
 }
 
@@ -103,51 +167,116 @@ fn is_about_the_connection(error: &io::Error) -> bool {
     )
 }
 
+fn let_in(accepted: Accepted, context: &Arc<AcceptContext>) {
+    context.accepted.inc();
+    let ends = accepted.ends();
+    match context.gate.admit() {
+        Ok(admission) => {
+            tokio::spawn(serve(accepted.into(), ends, admission, Arc::clone(context)));
+        }
+        // Dropped, and so closed.
+        Err(closing) => context.closings.record(closing, ends.peer),
+    }
+}
+
 /// Counts an open connection for as long as it lives.
-struct Open<'c>(&'c IntGauge);
+struct Open(Arc<AcceptContext>);
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.open.dec();
     }
 }
 
-async fn serve(accepted: Accepted, context: Arc<AcceptContext>) {
+/// A connection that is served: who it is, and what its listener says.
+pub(super) struct Served {
+    pub(super) connection: Arc<Connection>,
+    context: Arc<AcceptContext>,
+}
+
+impl Deref for Served {
+    type Target = AcceptContext;
+
+    fn deref(&self) -> &AcceptContext {
+        &self.context
+    }
+}
+
+impl Served {
+    /// Counts why the connection is closed.
+    pub(super) fn closed(&self, closing: Closing) {
+        self.closings.record(closing, self.connection.ends.peer);
+    }
+}
+
+async fn serve(raw: Raw, mut ends: Ends, mut admission: Admission, context: Arc<AcceptContext>) {
     context.open.inc();
-    let _open = Open(&context.open);
+    let _open = Open(Arc::clone(&context));
     let _alive = context.alive.clone();
-    let peer = accepted.peer();
-    let transport = Transport::from(accepted);
-    let (transport, http2) = match &context.tls {
-        None => (transport, false),
-        Some(acceptor) => match handshake(acceptor, transport, &context).await {
-            Some(secured) => secured,
-            None => return,
-        },
+    // Boxed: what greets is gone by the time the connection is idle.
+    let greeted = Box::pin(greet(raw, &mut ends, &mut admission, &context)).await;
+    let (transport, connection, http2) = match greeted {
+        Ok(greeted) => greeted,
+        Err(Failure::Gone) => return,
+        Err(Failure::Closed(closing)) => {
+            context.closings.record(closing, ends.peer);
+            return;
+        }
     };
-    let connection = Arc::new(Connection::new(
-        context.id,
-        Arc::clone(&context.name),
-        peer,
-        context.tls.is_some(),
-    ));
-    let Ok(stream) = EdgeStream::new(transport, connection) else { return };
+    let served = Served { connection, context };
     if http2 {
-        http2::serve(stream, &context.engine, context.shutdown.clone()).await;
+        Box::pin(http2::serve(transport, &served)).await;
     } else {
-        http1::serve(stream, &context.engine, &context.shutdown).await;
+        http1::serve(transport, &served).await;
     }
 }
 
-/// TLS, and whether the client wants HTTP/2. `None` when it failed.
-async fn handshake(
-    acceptor: &TlsAcceptor,
-    transport: Transport,
+/// PROXY header and TLS: what comes before HTTP.
+async fn greet(
+    mut raw: Raw,
+    ends: &mut Ends,
+    admission: &mut Admission,
     context: &AcceptContext,
-) -> Option<(Transport, bool)> {
+) -> Result<(Transport, Arc<Connection>, bool), Failure> {
+    let deadlines = &context.settings.deadlines;
+    if let Some(settings) = &context.settings.proxy_protocol {
+        let mut begun = false;
+        let header = greeting::proxy_header(&mut raw, ends, settings, &mut begun);
+        match timeout(deadlines.proxy_header, header).await {
+            Ok(read) => read?,
+            // A connection that is opened early may be silent.
+            Err(_) if !begun && !settings.required => {}
+            Err(_) => return Err(Failure::Closed(Closing::ProxyHeaderTimeout)),
+        }
+    }
+    context.gate.admit_client(admission, ends.peer).map_err(Failure::Closed)?;
+    let connection = |tls, identity| {
+        Arc::new(Connection::new(context.id, Arc::clone(&context.name), *ends, tls, identity))
+    };
+    let Some(acceptor) = &context.tls else {
+        return Ok((Transport::Clear(raw), connection(false, None), false));
+    };
+    let deadline = tokio::time::Instant::now() + deadlines.tls_handshake;
     let [full, resumed, failed] = &context.handshakes;
-    match timeout(HANDSHAKE, acceptor.accept(transport)).await {
-        Ok(Ok(stream)) => {
+    let late = || {
+        failed.inc();
+        Failure::Closed(Closing::TlsHandshakeTimeout)
+    };
+    match timeout_at(deadline, greeting::hello(&mut raw)).await.map_err(|_| late())?? {
+        Hello::Tls => {}
+        Hello::Http(seen) => {
+            failed.inc();
+            let error = "a request in clear on a TLS listener".to_owned();
+            let started = (Instant::now(), SystemTime::now());
+            let connection = connection(false, None);
+            let shared = context.engine.shared();
+            let answer = refuse(shared, &connection, started, Cause::WrongProtocol, error, &seen);
+            linger::answer_and_close(Transport::Clear(raw), answer.bytes);
+            return Err(Failure::Closed(Closing::HttpOnTls));
+        }
+    }
+    match timeout_at(deadline, acceptor.accept(raw)).await.map_err(|_| late())? {
+        Ok(stream) => {
             let session = stream.get_ref().1;
             let kind = match session.handshake_kind() {
                 Some(rustls::HandshakeKind::Resumed) => resumed,
@@ -155,17 +284,14 @@ async fn handshake(
             };
             kind.inc();
             let http2 = session.alpn_protocol() == Some(b"h2");
-            Some((Transport::Tls(Box::new(stream)), http2))
+            let identity = session.peer_certificates().and_then(client_identity);
+            let connection = connection(true, identity);
+            Ok((Transport::Tls(Box::new(stream)), connection, http2))
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             failed.inc();
-            tracing::debug!(listener = %context.name, %error, "TLS handshake failed");
-            None
-        }
-        Err(_) => {
-            failed.inc();
-            tracing::debug!(listener = %context.name, "TLS handshake timed out");
-            None
+            tracing::debug!(listener = %context.name, client = %ends.peer, %error, "TLS handshake failed");
+            Err(Failure::Closed(Closing::TlsHandshakeFailed))
         }
     }
 }

@@ -3,28 +3,25 @@
 //! Stands on Pingora's public handshake and stream types; the loop is ours,
 //! because theirs cannot be ended, bounded or counted from outside.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use ::pingora::protocols::http::ServerSession;
 use ::pingora::protocols::http::v2::server::{
     H2Accept, HttpSession, default_h2_options, handshake,
 };
-use ::pingora::server::ShutdownWatch;
+use ::pingora::protocols::{Digest, Stream};
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::Connection;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::stream::EdgeStream;
-use crate::engine::pingora::Engine;
-
-/// How long the preface and the first SETTINGS may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// How long a connection without streams is kept (nginx: `keepalive_timeout`).
-const IDLE: Duration = Duration::from_secs(75);
-
-/// Streams at once (nginx: `http2_max_concurrent_streams`).
-const STREAMS: u32 = 128;
+use super::accept::{Served, stopping};
+use super::http2_stream::{Http2Stream, Verdict};
+use super::transport::Transport;
+use crate::response::Closing;
 
 /// The decoded header list. Larger than our own default limit, so that the
 /// limit's 431 with its cause is what clients see.
@@ -41,65 +38,149 @@ const SEND_BUFFER: usize = 32 * 1024;
 /// Malformed streams that a connection may send.
 const MALFORMED: u32 = 32;
 
+/// Streams that the client has reset before we took them up (CVE-2023-44487).
+const RESET_BEFORE_ACCEPTED: usize = 20;
+
+/// Streams that the client made h2 reset (CVE-2025-8671). Our own count of
+/// resets comes first.
+const RESET_BY_US: usize = 256;
+
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// Carries streams until the connection ends or the process stops.
-pub(super) async fn serve(stream: EdgeStream, engine: &Arc<Engine>, mut shutdown: ShutdownWatch) {
-    let digest = stream.digest();
+pub(super) async fn serve(transport: Transport, served: &Served) {
+    let deadlines = &served.settings.deadlines;
+    let verdict = Verdict::default();
+    let stream = Http2Stream::new(transport, deadlines, verdict.clone());
     let mut options = default_h2_options();
     options
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(served.settings.http2_streams)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESET_BEFORE_ACCEPTED)
+        .max_local_error_reset_streams(Some(RESET_BY_US))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let Ok(Ok(mut connection)) =
-        timeout(HANDSHAKE, handshake(Box::new(stream), Some(options))).await
-    else {
-        return;
-    };
+    let shaken = handshake(Box::new(stream), Some(options));
+    match timeout(deadlines.http2_handshake, shaken).await {
+        Ok(Ok(connection)) => streams(connection, served, &verdict).await,
+        Ok(Err(_)) => served.closed(Closing::Http2HandshakeFailed),
+        Err(_) => served.closed(Closing::Http2HandshakeTimeout),
+    }
+}
+
+async fn streams(mut connection: Connection<Stream, Bytes>, served: &Served, verdict: &Verdict) {
+    let idle = served.settings.deadlines.idle;
+    let mut shutdown = served.shutdown.clone();
+    let digest = Arc::new(Digest::default());
     let active = Arc::new(AtomicUsize::new(0));
-    let mut malformed = 0;
+    let (mut malformed, mut requests) = (0, 0);
     let mut closing = false;
-    let mut idle_at = Instant::now() + IDLE;
+    let mut idle_at = Instant::now() + idle;
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = shutdown.wait_for(|stopping| *stopping), if !closing => {
+            () = stopping(&mut shutdown), if !closing => {
                 connection.graceful_shutdown();
                 closing = true;
+                idle_at = Instant::now() + GOODBYE;
                 continue;
             }
             accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
+            why = passed(verdict) => {
+                served.closed(why);
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                say_goodbye(&mut connection, &digest).await;
+                return;
+            }
             () = sleep_until(idle_at) => {
                 if active.load(Ordering::Relaxed) == 0 {
                     if closing {
                         return;
                     }
+                    served.closed(Closing::IdleTimeout);
                     connection.graceful_shutdown();
                     closing = true;
                 }
-                idle_at = Instant::now() + IDLE;
+                // A client that does not answer GOAWAY is not waited for.
+                idle_at = Instant::now() + if closing { GOODBYE } else { idle };
                 continue;
             }
         };
-        idle_at = Instant::now() + IDLE;
+        idle_at = Instant::now() + idle;
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 let busy = Busy::new(&active);
-                let (engine, shutdown) = (Arc::clone(engine), shutdown.clone());
+                let (engine, client) = (Arc::clone(&served.engine), Arc::clone(&served.connection));
+                let shutdown = served.shutdown.clone();
                 tokio::spawn(async move {
                     let _busy = busy;
-                    engine.carry(ServerSession::new_http2(session), &shutdown).await;
+                    engine.carry_http2(session, &client, &shutdown).await;
                 });
+                requests += 1;
+                if !closing && served.settings.limits.requests.is_some_and(|most| requests >= most)
+                {
+                    served.closed(Closing::RequestLimit);
+                    connection.graceful_shutdown();
+                    closing = true;
+                }
             }
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
                 if malformed >= MALFORMED {
+                    served.closed(Closing::Http2MalformedFlood);
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    say_goodbye(&mut connection, &digest).await;
                     return;
                 }
             }
-            Ok(None) | Err(_) => return,
+            Ok(None) => return,
+            Err(error) => {
+                if let Some(why) = verdict.closing().or_else(|| reason_of(&error)) {
+                    served.closed(why);
+                }
+                return;
+            }
         }
     }
+}
+
+/// Resolves when the stream below has found a reason to end.
+async fn passed(verdict: &Verdict) -> Closing {
+    poll_fn(|_| verdict.closing().map_or(Poll::Pending, Poll::Ready)).await
+}
+
+/// Has GOAWAY sent; takes no more streams.
+async fn say_goodbye(connection: &mut Connection<Stream, Bytes>, digest: &Arc<Digest>) {
+    let told = async {
+        while let Ok(Some(_)) = HttpSession::from_h2_conn(connection, Arc::clone(digest)).await {}
+    };
+    // Err: it does not want to know.
+    let _ = timeout(GOODBYE, told).await;
+}
+
+/// Why h2 ended the connection; `None` when the client just went.
+fn reason_of(error: &::pingora::Error) -> Option<Closing> {
+    let mut source = std::error::Error::source(error);
+    let error = loop {
+        match source?.downcast_ref::<h2::Error>() {
+            Some(error) => break error,
+            None => source = source?.source(),
+        }
+    };
+    if error.is_io() || error.is_remote() {
+        return None;
+    }
+    // What h2 tells of its own limits is the debug data of its GOAWAY.
+    let said = error.to_string();
+    Some(match () {
+        () if said.contains("too_many_resets") => Closing::Http2ResetFlood,
+        () if said.contains("too_many_internal_resets") => Closing::Http2MadeYouReset,
+        () if said.contains("too_many_continuations") => Closing::Http2ContinuationFlood,
+        () if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) => Closing::Http2HeaderBomb,
+        () => Closing::Http2ProtocolError,
+    })
 }
 
 /// A stream that runs.

@@ -10,13 +10,23 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::time::timeout;
 
-use super::stream::Transport;
+use super::transport::Transport;
 
 /// In all (nginx: `lingering_time`).
 const TIME: Duration = Duration::from_secs(30);
 
 /// Between two reads (nginx: `lingering_timeout`).
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Sends a last answer, then closes gently, on a task of its own.
+pub(super) fn answer_and_close(transport: Transport, answer: Vec<u8>) {
+    spawn(async move {
+        let mut io = BufWriter::with_capacity(0, transport);
+        if io.write_all(&answer).await.is_ok() {
+            linger(io).await;
+        }
+    });
+}
 
 /// Closes the connection gently, on a task of its own.
 pub(super) fn close(io: BufWriter<Transport>) {

@@ -1,14 +1,23 @@
-//! Sockets: binding, accepting, TLS, and handing connections to an engine.
+//! Sockets: binding, accepting, PROXY headers, TLS, deadlines, and handing
+//! messages to an engine.
 //!
 //! Each worker accepts on a queue of its own (`SO_REUSEPORT`), so that workers
-//! never meet at a lock. What is read off a connection is the engine's job.
+//! never meet at a lock. Every HTTP/1 head is read here, by the one parser; what
+//! is carried of it is the engine's job.
 
 mod accept;
+mod frames;
+mod gate;
+mod greeting;
 mod http1;
 mod http2;
+mod http2_stream;
 mod linger;
+mod message;
+mod pace;
 mod socket;
-mod stream;
+mod transport;
 
-pub use accept::{AcceptContext, accept};
+pub use accept::{AcceptContext, ListenerShare, accept};
+pub use gate::{Gate, Room};
 pub use socket::{BindError, Bound, Socket, Sockets, bind};

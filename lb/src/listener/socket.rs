@@ -1,20 +1,24 @@
 //! Binding.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+#[cfg(target_os = "linux")]
+use nix::{libc, setsockopt_impl, sockopt_impl};
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::transport::Raw;
+use crate::engine::Ends;
 use crate::policy::ListenerId;
-use crate::snapshot::Listener;
+use crate::snapshot::{KeepaliveProbes, Listener, SocketOptions};
 use crate::values::BindAddress;
 
-/// Connections that the kernel holds until we accept them, for each socket;
-/// it may cap this at net.core.somaxconn (nginx: `backlog`, 511).
-const BACKLOG: i32 = 4096;
+/// As much may be unsent in the kernel: a response that a client does not take
+/// waits with us, where it is seen, and not there (TCP_NOTSENT_LOWAT).
+const UNSENT: u32 = 128 * 1024;
 
 /// A socket could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +77,13 @@ pub fn bind(
         .bind
         .iter()
         .map(|address| {
-            bind_address(id, address, workers.max(1)).map_err(|error| BindError {
-                listener: listener.name.to_string(),
-                address: address.to_string(),
-                error,
-            })
+            bind_address(id, address, workers.max(1), &listener.connections.socket).map_err(
+                |error| BindError {
+                    listener: listener.name.to_string(),
+                    address: address.to_string(),
+                    error,
+                },
+            )
         })
         .collect()
 }
@@ -86,19 +92,20 @@ fn bind_address(
     listener: ListenerId,
     address: &BindAddress,
     workers: usize,
+    options: &SocketOptions,
 ) -> io::Result<Sockets> {
     match address {
         BindAddress::Tcp(wanted) => {
-            let first = bind_tcp(*wanted, Share::After)?;
+            let first = bind_tcp(*wanted, Share::After, options)?;
             let actual = first.local_addr()?;
             let mut per_worker = vec![Bound::Tcp(first)];
             for _ in 1..workers {
-                per_worker.push(Bound::Tcp(bind_tcp(actual, Share::Before)?));
+                per_worker.push(Bound::Tcp(bind_tcp(actual, Share::Before, options)?));
             }
             Ok(Sockets { listener, address: BindAddress::Tcp(actual), per_worker })
         }
         BindAddress::Unix(path) => {
-            let first = bind_unix(path)?;
+            let first = bind_unix(path, options)?;
             let mut per_worker = Vec::with_capacity(workers);
             for _ in 1..workers {
                 per_worker.push(Bound::Unix(first.try_clone()?));
@@ -124,7 +131,11 @@ enum Share {
     Before,
 }
 
-fn bind_tcp(address: SocketAddr, share: Share) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(
+    address: SocketAddr,
+    share: Share,
+    options: &SocketOptions,
+) -> io::Result<std::net::TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -140,19 +151,55 @@ fn bind_tcp(address: SocketAddr, share: Share) -> io::Result<std::net::TcpListen
     if share == Share::After {
         socket.set_reuse_port(true)?;
     }
-    socket.listen(BACKLOG)?;
+    set_options(&socket, options)?;
+    socket.listen(options.backlog)?;
     Ok(socket.into())
 }
 
+/// What accepted connections inherit from the socket that accepts them: set
+/// once here instead of on each.
+fn set_options(socket: &RawSocket, options: &SocketOptions) -> io::Result<()> {
+    // A response goes out when it is written, not when the last one was
+    // acknowledged.
+    socket.set_tcp_nodelay(true)?;
+    if let Some(KeepaliveProbes { idle, interval, count }) = options.keepalive {
+        let probes = TcpKeepalive::new().with_time(idle).with_interval(interval);
+        socket.set_tcp_keepalive(&probes.with_retries(count))?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_notsent_lowat(UNSENT)?;
+        if options.user_timeout.is_some() {
+            socket.set_tcp_user_timeout(options.user_timeout)?;
+        }
+        if let Some(wait) = options.defer_accept {
+            let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX);
+            nix::sys::socket::setsockopt(socket, DeferAccept, &seconds)?;
+        }
+    }
+    Ok(())
+}
+
+// Neither socket2 nor nix has it.
+#[cfg(target_os = "linux")]
+sockopt_impl!(
+    /// TCP_DEFER_ACCEPT (tcp(7)), in seconds.
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    i32
+);
+
 /// Binds a path. A socket file that nobody listens on is left over from a
 /// process that died, and is replaced.
-fn bind_unix(path: &Path) -> io::Result<StdUnixListener> {
-    let listener = match StdUnixListener::bind(path) {
+fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListener> {
+    let listener = match listen_unix(path, options) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             match std::os::unix::net::UnixStream::connect(path) {
                 Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
                     std::fs::remove_file(path)?;
-                    StdUnixListener::bind(path)?
+                    listen_unix(path, options)?
                 }
                 _ => return Err(error),
             }
@@ -161,6 +208,13 @@ fn bind_unix(path: &Path) -> io::Result<StdUnixListener> {
     };
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+fn listen_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListener> {
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(options.backlog)?;
+    Ok(socket.into())
 }
 
 impl Bound {
@@ -178,14 +232,36 @@ impl Socket {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // A response goes out when it is written, not when the last
-                // one was acknowledged. Failure costs latency, nothing else.
-                let _ = stream.set_nodelay(true);
                 Ok(Accepted::Tcp(stream, peer))
             }
             Self::Unix(listener) => {
                 listener.accept().await.map(|(stream, _)| Accepted::Unix(stream))
             }
+        }
+    }
+}
+
+impl Accepted {
+    /// Both ends; the loopback address for the peer of a Unix socket.
+    pub(super) fn ends(&self) -> Ends {
+        match self {
+            Self::Tcp(stream, peer) => Ends {
+                peer: peer.ip().to_canonical(),
+                peer_port: peer.port(),
+                local: stream.local_addr().ok(),
+            },
+            Self::Unix(_) => {
+                Ends { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), peer_port: 0, local: None }
+            }
+        }
+    }
+}
+
+impl From<Accepted> for Raw {
+    fn from(accepted: Accepted) -> Self {
+        match accepted {
+            Accepted::Tcp(stream, _) => stream.into(),
+            Accepted::Unix(stream) => stream.into(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct SnapshotGauges {
     failures: IntCounterVec,
     available: IntGaugeVec,
     keys: IntGaugeVec,
+    expiry: IntGaugeVec,
 }
 
 impl SnapshotGauges {
@@ -62,6 +63,11 @@ impl SnapshotGauges {
                 &["upstream"],
             )?,
             keys: gauge("lb_limit_keys", "Keys that a rate limit remembers.", &["limit"])?,
+            expiry: gauge(
+                "lb_certificate_expiry_timestamp_seconds",
+                "When a certificate in use expires, in seconds since 1970.",
+                &["listener", "certificate"],
+            )?,
         })
     }
 
@@ -69,7 +75,7 @@ impl SnapshotGauges {
         [&self.requests, &self.failures]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 6] {
+    fn gauges(&self) -> [&IntGaugeVec; 7] {
         [
             &self.in_flight,
             &self.connections,
@@ -77,6 +83,7 @@ impl SnapshotGauges {
             &self.ejected,
             &self.available,
             &self.keys,
+            &self.expiry,
         ]
     }
 }
@@ -109,6 +116,12 @@ impl Collector for SnapshotGauges {
         }
         for limit in &snapshot.limits {
             self.keys.with_label_values(&[&limit.name]).set(limit.limiter.keys() as i64);
+        }
+        for listener in &snapshot.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            for (name, expires) in tls.certificates.expiries() {
+                self.expiry.with_label_values(&[&*listener.name, &*name]).set(expires);
+            }
         }
         let gauges = self.gauges().into_iter().flat_map(Collector::collect);
         gauges.chain(self.counters().into_iter().flat_map(Collector::collect)).collect()

@@ -4,7 +4,7 @@
 //! never per request. Label values come from the configuration and from our own
 //! tables, so that their number is bounded.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::{
@@ -12,6 +12,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::Closings;
 use crate::policy::Table;
 use crate::response::Cause;
 use crate::snapshot::Snapshot;
@@ -47,7 +48,10 @@ pub struct Metrics {
     refusals: IntCounterVec,
     connections: IntCounterVec,
     open: IntGaugeVec,
+    closed: IntCounterVec,
     handshakes: IntCounterVec,
+    certificate_reloads: IntCounterVec,
+    certificate_reload_failed: IntGaugeVec,
     /// Access log lines that were not written.
     pub access_log_dropped: IntCounter,
     /// 1 while the process stops.
@@ -106,11 +110,29 @@ impl Default for Metrics {
                 "Open connections from clients.",
                 &["listener"],
             ),
+            closed: counters(
+                &registry,
+                "lb_connections_closed_total",
+                "Connections from clients that the proxy closed without being asked to, by why.",
+                &["listener", "cause"],
+            ),
             handshakes: counters(
                 &registry,
                 "lb_tls_handshakes_total",
                 "TLS handshakes with clients: full, resumed, failed.",
                 &["listener", "result"],
+            ),
+            certificate_reloads: counters(
+                &registry,
+                "lb_certificate_reloads_total",
+                "Certificates and ticket keys taken from changed files.",
+                &["listener"],
+            ),
+            certificate_reload_failed: gauges(
+                &registry,
+                "lb_certificate_reload_failed",
+                "1 while a changed file cannot be used and the old certificate or key stays.",
+                &["listener"],
             ),
             access_log_dropped: registered(
                 &registry,
@@ -206,6 +228,23 @@ impl Metrics {
     /// Connections accepted on a listener, and those open.
     pub fn listener(&self, name: &str) -> (IntCounter, IntGauge) {
         (self.connections.with_label_values(&[name]), self.open.with_label_values(&[name]))
+    }
+
+    /// Connections of a listener that we closed, by why.
+    pub fn closings(&self, listener: &Arc<str>) -> Closings {
+        Closings::new(Arc::clone(listener), |closing| {
+            self.closed.with_label_values(&[listener, closing.name()])
+        })
+    }
+
+    /// Files of a listener's TLS that were taken up.
+    pub fn certificate_reloads(&self, listener: &str) -> IntCounter {
+        self.certificate_reloads.with_label_values(&[listener])
+    }
+
+    /// Whether a changed file of a listener's TLS cannot be used.
+    pub fn certificate_reload_failed(&self, listener: &str) -> IntGauge {
+        self.certificate_reload_failed.with_label_values(&[listener])
     }
 
     /// Handshakes on a listener by how they ended.

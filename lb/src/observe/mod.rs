@@ -1,12 +1,14 @@
 //! Seeing it: metrics and the access log. One record an exchange feeds both.
 
 mod access_log;
+mod closings;
 mod combined;
 mod gauges;
 mod metrics;
 mod record;
 
 pub use access_log::{AccessLog, AccessLogError};
+pub use closings::Closings;
 pub use gauges::{SnapshotGauges, SnapshotSource};
 pub use metrics::{Handshake, Metrics, RouteSeries, UpstreamSeries};
 pub use record::{AccessRecord, Millis};

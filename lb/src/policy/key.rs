@@ -51,6 +51,13 @@ pub fn key_of<H: HeaderFields + ?Sized>(
     Key(hasher.finish128().as_u128())
 }
 
+/// The key of a client by its address alone.
+pub fn address_key(address: IpAddr, seed: KeySeed) -> Key {
+    let mut hasher = SipHasher13::new_with_keys(seed.0, seed.1);
+    write_address(&mut hasher, address);
+    Key(hasher.finish128().as_u128())
+}
+
 /// An IPv6 client is its /64: one subscriber has at least that much and could
 /// otherwise take a new key for every request.
 fn write_address(hasher: &mut SipHasher13, address: IpAddr) {

@@ -20,7 +20,7 @@ mod table;
 pub use conditions::Conditions;
 pub use decide::{Action, Verdict, decide};
 pub use head::{Client, HeaderFields, ListenerId, RequestHead};
-pub use key::{Key, KeySeed, key_of};
+pub use key::{Key, KeySeed, address_key, key_of};
 pub use paths::{PathMatch, PathRegexError};
 pub use redirect::Redirect;
 pub use table::{

@@ -55,6 +55,12 @@ macro_rules! causes {
 causes! {
     /// The request is malformed beyond the cases below.
     BadRequest = "bad_request", 400, "http_request_error", Client;
+    /// Where the message ends is in doubt: two lengths, an unknown coding, a chunk
+    /// that is none (RFC 9112 §6, §7, §11.2).
+    BadFraming = "bad_framing", 400, "http_request_error", Client;
+    /// What came is no HTTP: the preface of HTTP/2 or a PROXY header where none
+    /// is expected, a request in clear on a TLS listener.
+    WrongProtocol = "wrong_protocol", 400, "http_protocol_error", Client;
     /// An HTTP/1.1 request without Host (RFC 9112 §3.2).
     MissingHost = "missing_host", 400, "http_request_error", Client;
     /// The Host is no host.
@@ -67,7 +73,9 @@ causes! {
     NoRoute = "no_route", 404, "destination_not_found", Client;
     /// CONNECT is not proxied.
     ConnectRefused = "connect_refused", 405, "http_request_denied", Client;
-    /// The client stopped sending its body.
+    /// The head of the request took longer than `deadlines.head`.
+    RequestHeadTimeout = "request_head_timeout", 408, "http_request_error", Client;
+    /// The body came slower than `deadlines.min_rate`, or stopped.
     ClientBodyTimeout = "client_body_timeout", 408, "http_request_error", Client;
     /// The body is over the route's limit.
     BodyTooLarge = "body_too_large", 413, "http_request_error", Client;
@@ -83,8 +91,12 @@ causes! {
     HeadersTooLarge = "headers_too_large", 431, "http_request_error", Client;
     /// The client went away before its response was complete.
     ClientClosed = "client_closed", 499, "http_request_error", Client;
+    /// The response was taken slower than `deadlines.min_rate`.
+    ResponseTooSlow = "response_too_slow", 499, "http_request_error", Client;
     /// The route redirects.
     Redirect = "redirect", 302, "proxy_internal_response", Proxy;
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    VersionNotSupported = "version_not_supported", 505, "http_protocol_error", Client;
     /// A defect of ours.
     InternalError = "internal_error", 500, "proxy_internal_error", Proxy;
     /// The endpoint refused the connection or could not be reached.

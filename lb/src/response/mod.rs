@@ -2,9 +2,11 @@
 //! status, words and Proxy-Status.
 
 mod cause;
+mod closing;
 mod edits;
 mod page;
 
 pub use cause::{Cause, Fault};
+pub use closing::Closing;
 pub use edits::{EditFields, HeaderEdits};
 pub use page::{OwnResponse, own_response};

@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::signals::{Signals, Wish};
 use super::worker::{self, Stop, WorkerSockets};
+use super::{certificates, descriptors};
 use crate::admin::{StatusError, bind_status, serve_status};
 use crate::engine::{Live, Shared};
-use crate::listener::{self, BindError};
+use crate::listener::{self, BindError, Gate, ListenerShare, Room};
 use crate::observe::{AccessLog, AccessLogError, Metrics, SnapshotGauges, SnapshotSource};
 use crate::policy::ListenerId;
 use crate::snapshot::Snapshot;
@@ -40,6 +41,11 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
     let snapshot = Arc::new(snapshot);
     let process = snapshot.process.clone();
 
+    let files = descriptors::raise_limit();
+    let room = descriptors::room(process.max_connections, files);
+    tracing::info!(max_connections = room, open_files = files, "limits");
+    let room = Arc::new(Room::new(room));
+
     // Everything that can fail for the operator's reasons comes first.
     let mut workers: Vec<WorkerSockets> =
         (0..process.workers).map(|_| WorkerSockets { sockets: Vec::new() }).collect();
@@ -64,6 +70,15 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
         Err(error) => tracing::error!(%error, "endpoint gauges are missing"),
     }
 
+    let shares: Arc<[ListenerShare]> = snapshot
+        .listeners
+        .iter()
+        .map(|listener| ListenerShare {
+            gate: Arc::new(Gate::new(Arc::clone(&room), &listener.connections.limits)),
+            closings: Arc::new(shared.metrics.closings(&listener.name)),
+        })
+        .collect();
+
     let (stop, stop_watch) = watch::channel(Stop::No);
     let (shutdown, shutdown_watch) = watch::channel(false);
     let count = workers.len();
@@ -75,6 +90,7 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
                 index,
                 count,
                 sockets,
+                Arc::clone(&shares),
                 Arc::clone(&shared),
                 stop_watch.clone(),
                 shutdown_watch.clone(),
@@ -91,6 +107,7 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
     control.block_on(async {
         let mut signals = Signals::listen()?;
         let _checker = Checker::start(&snapshot.upstreams);
+        let _certificates = certificates::watch(&snapshot, &shared.metrics);
         tokio::spawn(serve_status(status, Arc::clone(&shared)));
         tracing::info!(workers = count, status = %status_address, "serving");
         started()?;

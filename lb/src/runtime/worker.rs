@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::engine::Shared;
 use crate::engine::pingora::Engine;
-use crate::listener::{AcceptContext, Socket, accept};
+use crate::listener::{AcceptContext, ListenerShare, Socket, accept};
 use crate::policy::ListenerId;
 
 /// What one worker accepts on.
@@ -33,13 +33,14 @@ pub(super) fn spawn(
     index: usize,
     workers: usize,
     sockets: WorkerSockets,
+    shares: Arc<[ListenerShare]>,
     shared: Arc<Shared>,
     stop: watch::Receiver<Stop>,
     shutdown: ShutdownWatch,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        runtime.block_on(work(workers, sockets, &shared, stop, shutdown));
+        runtime.block_on(work(workers, sockets, &shares, &shared, stop, shutdown));
         shared.access_log.flush_worker();
         // What is still open after the drain is cut here.
         runtime.shutdown_background();
@@ -49,6 +50,7 @@ pub(super) fn spawn(
 async fn work(
     workers: usize,
     sockets: WorkerSockets,
+    shares: &[ListenerShare],
     shared: &Arc<Shared>,
     mut stop: watch::Receiver<Stop>,
     shutdown: ShutdownWatch,
@@ -68,6 +70,7 @@ async fn work(
         let context = AcceptContext::new(
             id,
             listener,
+            &shares[id.0 as usize],
             Arc::clone(&engine),
             &shared.metrics,
             shutdown.clone(),
@@ -79,7 +82,6 @@ async fn work(
 
     // Err: the process's main thread is gone, and with it every reason to go on.
     let _ = stop.wait_for(|stop| *stop != Stop::No).await;
-    engine.close_idle().await;
     tokio::select! {
         // None: the last connection has ended.
         _ = all_closed.recv() => {}

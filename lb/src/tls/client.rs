@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
+
+use super::LoadedCertificate;
 
 /// The configuration could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +23,10 @@ pub enum ClientTlsError {
 }
 
 /// Builds the client side of handshakes, trusting `authorities` or else the
-/// system's.
+/// system's. `identity` is shown to endpoints that ask for a certificate.
 pub fn client_config(
     authorities: Option<&[CertificateDer<'static>]>,
+    identity: Option<&LoadedCertificate>,
     alpn: Vec<Vec<u8>>,
 ) -> Result<Arc<ClientConfig>, ClientTlsError> {
     let mut roots = RootCertStore::empty();
@@ -41,10 +45,16 @@ pub fn client_config(
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => {
+            let resolver = SingleCertAndKey::from(Arc::clone(&identity.key));
+            builder.with_client_cert_resolver(Arc::new(resolver))
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = alpn;
     Ok(Arc::new(config))
 }

@@ -22,6 +22,7 @@ pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transitio
 pub use lease::{Lease, NoEndpoint, Placement, Tried};
 pub use registry::{Registry, Shared};
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// TLS towards them, for the protocols that have it.
     pub tls: Option<UpstreamTls>,
+    /// Whether connections to them begin with a PROXY header, version 2.
+    pub send_proxy: bool,
     /// Active checks.
     pub check: Option<CheckSettings>,
     /// When failures of real requests take an endpoint out.
@@ -106,12 +109,29 @@ impl Protocol {
 /// TLS towards endpoints.
 #[derive(Debug)]
 pub struct UpstreamTls {
-    /// Authorities to trust, DER; `None` for the system's.
-    pub authorities: Option<Vec<rustls_pki_types::CertificateDer<'static>>>,
+    /// What is particular to it, if anything is: authorities or a certificate.
+    pub identity: Option<TlsIdentity>,
     /// The name to ask for and verify; the endpoint's own if `None`.
     pub server_name: Option<String>,
     /// The client side of handshakes.
     pub client: Arc<rustls::ClientConfig>,
+}
+
+/// Whom to trust and who to be, in TLS towards endpoints. Connections of equal
+/// identities may share sessions.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TlsIdentity {
+    /// Authorities to trust, PEM; `None` for the system's.
+    pub authorities: Option<Vec<u8>>,
+    /// The certificate to present and its key, PEM.
+    pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Without the key.
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIdentity").finish_non_exhaustive()
+    }
 }
 
 impl UpstreamTls {

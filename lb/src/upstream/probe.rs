@@ -9,13 +9,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::health::{CheckKind, CheckSettings, HttpCheck};
 use super::{EndpointState, Target, Upstream, resolve};
+use crate::request::proxy_protocol::write_v2;
 use crate::values::EndpointAddress;
 
 /// How much of a body is searched for the expected text.
@@ -35,7 +36,13 @@ pub(super) async fn probe(
             resolve::resolve(state).await?;
         }
         let target = state.target().ok_or("its name is not resolved")?;
-        let io = connect(&target).await?;
+        let mut io = connect(&target).await?;
+        if upstream.send_proxy {
+            // LOCAL: the connection is our own.
+            let mut header = Vec::new();
+            write_v2(&mut header, None);
+            io.write_all(&header).await.map_err(|error| format!("cannot write: {error}"))?;
+        }
         match &settings.kind {
             CheckKind::Tcp => Ok(()),
             CheckKind::Http(check) => {

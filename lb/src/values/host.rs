@@ -117,8 +117,10 @@ pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
     let mut upper = false;
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'[' | b']' | b':' | b'~' => {}
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {}
             b'A'..=b'Z' => upper = true,
+            // An address, which was parsed above.
+            b'[' | b']' | b':' if name.starts_with('[') => {}
             _ => return None,
         }
     }

@@ -131,7 +131,7 @@ fn the_shipped_file_shows_the_defaults() {
     let checks: Vec<bool> = snapshot.upstreams.iter().map(|u| u.check.is_some()).collect();
     assert_eq!(checks, [true, false]);
     let tls = snapshot.listeners[1].tls.as_ref().unwrap();
-    assert_eq!(tls.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(tls.config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
 }
 
 #[test]

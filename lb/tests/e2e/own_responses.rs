@@ -240,10 +240,10 @@ async fn a_broken_chunk_is_400() {
     )
     .await;
     assert!(
-        response.starts_with("HTTP/1.1 400 ") && response.contains("bad_request"),
+        response.starts_with("HTTP/1.1 400 ") && response.contains("bad_framing"),
         "{response}"
     );
-    lb.access_line(|line| line["cause"] == "bad_request").await;
+    lb.access_line(|line| line["cause"] == "bad_framing").await;
     assert_eq!(lb.metric("lb_endpoint_failures_total", &[]).await, 0.0);
 }
 

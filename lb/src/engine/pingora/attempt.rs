@@ -1,5 +1,6 @@
 //! An attempt: a lease on an endpoint and a connection to it.
 
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use ::pingora::proxy::Session;
 use ::pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Tracer, Tracing};
 use ::pingora::{Error, ErrorType, Result};
 
-use super::exchange::Exchange;
-use super::failure;
-use crate::engine::LiveUpstream;
+use super::{failure, send_proxy};
+use crate::engine::exchange::Exchange;
+use crate::engine::{Ends, LiveUpstream};
 use crate::policy::{Forward, Timeouts};
 use crate::response::Cause;
 use crate::upstream::{EndpointState, Lease, Placement, Target};
@@ -50,7 +51,8 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     let Ok(lease) = target.upstream.lease(placement, &exchange.tried) else {
         return failure::refuse(exchange, Cause::NoHealthyEndpoint);
     };
-    let mut peer = peer(target, &lease, websocket, &timeouts, remaining);
+    let ends = exchange.connection.as_ref().map(|connection| connection.ends);
+    let mut peer = peer(target, &lease, websocket, &timeouts, remaining, (ends, exchange.client));
     let unreusable = !target.upstream.protocol.is_http2() && has_chunked_body(session);
     if let (Ok(peer), true) = (&mut peer, exchange.replaced > 0 || unreusable) {
         // After a stale pooled connection the next one in the pool may be as
@@ -67,10 +69,6 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     exchange.attempt_started = now;
     exchange.connected = false;
     exchange.connect_time = None;
-    if !exchange.upgrade {
-        // Bounds writes to a client that does not read.
-        session.set_write_timeout(Some(Duration::from_secs(60)));
-    }
     peer.map(Box::new)
 }
 
@@ -105,6 +103,7 @@ fn peer(
     websocket: bool,
     timeouts: &Timeouts,
     remaining: Duration,
+    (ends, client): (Option<Ends>, IpAddr),
 ) -> Result<HttpPeer> {
     let upstream = &target.upstream;
     let protocol = upstream.protocol;
@@ -126,6 +125,9 @@ fn peer(
         }
     };
     peer.group_key = target.pool_key;
+    if upstream.send_proxy {
+        send_proxy::announce(&mut peer, target, ends, client);
+    }
     peer.options.tracer = Some(Tracer(Box::new(OpenConnection(Arc::clone(lease.endpoint())))));
     let options = &mut peer.options;
     let connect = timeouts.connect.min(remaining);
@@ -155,7 +157,6 @@ fn peer(
     } else {
         options.set_http_version(1, 1);
     }
-    options.ca = target.authorities.clone();
     Ok(peer)
 }
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 use ::pingora::proxy::{FailToProxy, Session};
 use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
-use super::exchange::Exchange;
 use super::respond;
+use crate::engine::exchange::Exchange;
 use crate::policy::Retry;
 use crate::response::{Cause, Fault};
 
@@ -101,6 +101,10 @@ pub(super) fn exchange_failed(
 fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
     if deadline_passed(exchange) && !exchange.responding {
         return (Cause::RequestTimeout, Kind::Final);
+    }
+    if let Some(fault) = exchange.connection.as_ref().and_then(|connection| connection.fault()) {
+        // The stream knows better than the error that came of it.
+        return (fault, Kind::Final);
     }
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => {

@@ -9,14 +9,18 @@ use ::pingora::{Error, ErrorType, Result};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
-use super::arrival::{FORWARDED_FOR, REQUEST_ID, connection};
-use super::exchange::Exchange;
+use crate::engine::Connection;
+use crate::engine::arrival::{FORWARDED_FOR, REQUEST_ID};
+use crate::engine::exchange::Exchange;
 use crate::response::{Cause, EditFields};
 use crate::values::EndpointAddress;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Whose certificate the client proved to have.
+const CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+const CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -29,6 +33,8 @@ const VOUCHED_FOR: &[&str] = &[
     "x-real-ip",
     "x-request-id",
     "forwarded",
+    "x-client-cert-subject",
+    "x-client-cert-fingerprint",
 ];
 
 /// Fields of proxies that we do not set, and that nobody but a trusted peer may.
@@ -42,12 +48,8 @@ const OTHERS_FORWARDED: &[&str] = &[
 
 /// Edits the request that goes to the endpoint. Hop-by-hop fields, and those
 /// that Connection names, are gone already.
-pub(super) fn edit_request(
-    session: &Session,
-    request: &mut RequestHeader,
-    exchange: &Exchange,
-) -> Result<()> {
-    let Some(connection) = connection(session) else { return Ok(()) };
+pub(super) fn edit_request(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
+    let Some(connection) = &exchange.connection else { return Ok(()) };
     // The absolute form is for proxies (RFC 9112 §3.2.2).
     if request.raw_path() != exchange.target.as_bytes() {
         request.set_raw_path(exchange.target.as_bytes())?;
@@ -64,7 +66,7 @@ pub(super) fn edit_request(
             addresses.extend_from_slice(line.as_bytes());
             addresses.extend_from_slice(b", ");
         }
-        let _ = write!(addresses, "{}", connection.peer.to_canonical());
+        let _ = write!(addresses, "{}", connection.ends.peer);
     } else {
         OTHERS_FORWARDED.iter().for_each(|name| drop(request.remove_header(*name)));
         let _ = write!(addresses, "{}", exchange.client);
@@ -81,8 +83,32 @@ pub(super) fn edit_request(
         }
     }
     request.insert_header(REQUEST_ID, exchange.request_id.as_str())?;
+    tell_identity(request, connection, exchange)?;
     if let Some(forward) = exchange.forward() {
         forward.request_headers.apply(request)?;
+    }
+    Ok(())
+}
+
+/// Tells the endpoint whose certificate was verified. Only where we verify none
+/// ourselves may a trusted peer, which did, say so instead.
+fn tell_identity(
+    request: &mut RequestHeader,
+    connection: &Connection,
+    exchange: &Exchange,
+) -> Result<()> {
+    let tls = exchange
+        .live
+        .as_ref()
+        .and_then(|live| live.snapshot.listeners[connection.listener.0 as usize].tls.as_ref());
+    let forwards = tls.is_some_and(|tls| tls.forward_identity);
+    if forwards || !exchange.peer_trusted {
+        request.remove_header(&CERT_SUBJECT);
+        request.remove_header(&CERT_FINGERPRINT);
+    }
+    if let Some(identity) = connection.identity.as_ref().filter(|_| forwards) {
+        request.insert_header(CERT_SUBJECT, identity.subject.as_str())?;
+        request.insert_header(CERT_FINGERPRINT, identity.fingerprint.as_str())?;
     }
     Ok(())
 }
@@ -146,6 +172,23 @@ fn drop_look_alikes(request: &mut RequestHeader, exchange: &Exchange) {
     }
 }
 
+/// `Expect: 100-continue` reaches an HTTP/1 endpoint, which answers it. An
+/// HTTP/2 endpoint does not see it: we answer ourselves.
+pub(super) async fn answer_expectation(session: &mut Session, exchange: &Exchange) -> Result<()> {
+    let Some(live) = &exchange.live else { return Ok(()) };
+    let Some(forward) = exchange.forward() else { return Ok(()) };
+    let request = session.req_header();
+    let expects = request
+        .headers
+        .get(header::EXPECT)
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let http2 = live.upstreams[forward.upstream.index()].upstream.protocol.is_http2();
+    if expects && http2 && request.version == Version::HTTP_11 {
+        session.write_continue_response().await?;
+    }
+    Ok(())
+}
+
 /// Counts the body of the request against the route's limit.
 pub(super) fn count_request_body(body: Option<&Bytes>, exchange: &mut Exchange) -> Result<()> {
     let Some(body) = body else { return Ok(()) };
@@ -194,7 +237,7 @@ pub(super) fn edit_response(
         // The version is that of a connection, and this one is ours.
         response.set_version(Version::HTTP_11);
     }
-    let Some(connection) = connection(session) else { return Ok(()) };
+    let Some(connection) = &exchange.connection else { return Ok(()) };
     live.snapshot.listeners[connection.listener.0 as usize].response_headers.apply(response)?;
     if let Some(route) = exchange.route() {
         route.response_headers.apply(response)?;

@@ -4,76 +4,141 @@
 //! The order of the callbacks is Pingora's (`docs/ARCHITECTURE.md`, "The life of
 //! a request"); what each does stands in the file named after its job.
 
-mod arrival;
 mod attempt;
-mod exchange;
 mod failure;
 mod forward;
 mod outcome;
+mod proxies;
 mod respond;
+mod send_proxy;
 
+use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use ::pingora::Result;
-use ::pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use ::pingora::apps::{HttpServerApp, ReusedHttpStream};
 use ::pingora::http::{RequestHeader, ResponseHeader};
 use ::pingora::modules::http::HttpModules;
 use ::pingora::protocols::Digest;
 use ::pingora::protocols::http::ServerSession;
-use ::pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use ::pingora::protocols::http::v2::server::HttpSession as Http2Session;
+use ::pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use ::pingora::server::ShutdownWatch;
-use ::pingora::server::configuration::ServerConf;
 use ::pingora::upstreams::peer::HttpPeer;
 use ::pingora::{BError, Error};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Shared, deadline};
-pub use arrival::DOWNSTREAM_KEEPALIVE;
-use exchange::Exchange;
+use self::proxies::Proxies;
+use super::arrival::{self, CLIENT_PATIENCE};
+use super::exchange::Exchange;
+use super::refusal::{self, OwnAnswer};
+use super::{Connection, Deadline, Shared, deadline};
+use crate::head::Head;
+use crate::snapshot::Pace;
 
-/// One worker's proxy, with its own pool of connections to endpoints.
+/// How long a request body that nobody wants any more is read on.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// One worker's engine, with its own pools of connections to endpoints.
 pub struct Engine {
-    proxy: Arc<HttpProxy<Proxy>>,
+    shared: Arc<Shared>,
+    proxies: Proxies,
+}
+
+/// A request that was decided about.
+pub struct Arrived(Box<Exchange>);
+
+tokio::task_local! {
+    /// On its way from the decision into Pingora, which makes the context of an
+    /// exchange itself and hands nothing over.
+    static ARRIVED: Cell<Option<Arrived>>;
+}
+
+impl Arrived {
+    /// Whether the connection becomes a tunnel if the endpoint agrees.
+    pub fn is_upgrade(&self) -> bool {
+        self.0.upgrade && self.0.answer.is_none()
+    }
+
+    /// Path and query, whatever form the target came in.
+    pub fn target(&self) -> &str {
+        &self.0.target
+    }
+
+    /// Whether the decision is an answer of our own.
+    pub fn is_answered(&self) -> bool {
+        self.0.answer.is_some()
+    }
 }
 
 impl Engine {
-    /// A proxy for one of `workers` workers.
-    ///
-    /// Idle connections to endpoints are pooled per worker, in one LRU over all
-    /// upstreams; its size is this worker's share of the sum of their `max_idle`.
+    /// An engine for one of `workers` workers.
     pub fn new(shared: Arc<Shared>, workers: usize) -> Self {
-        let idle: usize = shared.live().upstreams.iter().map(|live| live.upstream.max_idle).sum();
-        let conf = ServerConf {
-            threads: 1,
-            upstream_keepalive_pool_size: idle.div_ceil(workers.max(1)),
-            // Our own bound on attempts and our budget decide before this one.
-            max_retries: usize::from(u8::MAX),
-            ..ServerConf::default()
-        };
-        let mut proxy = HttpProxy::new(Proxy { shared }, Arc::new(conf));
-        proxy.handle_init_modules();
-        // CONNECT reaches our own refusal, which has a cause and a log line.
-        let mut options = HttpServerOptions::default();
-        options.allow_connect_method_proxying = true;
-        proxy.server_options = Some(options);
-        Self { proxy: Arc::new(proxy) }
+        let proxies = Proxies::new(&shared, workers);
+        Self { shared, proxies }
     }
 
-    /// Closes connections that wait for a request, now and from now on.
-    pub async fn close_idle(&self) {
-        self.proxy.http_cleanup().await;
+    /// What all workers share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
-    /// Carries one exchange. Gives the stream back when the connection can
-    /// take another request.
+    /// An HTTP/1 request has come: decides what happens to it. `last`: the
+    /// connection carries no other after it.
+    pub fn arrive(
+        &self,
+        connection: &Arc<Connection>,
+        head: &Head<'_, '_>,
+        upgrade: bool,
+        last: bool,
+        started: (Instant, SystemTime),
+    ) -> Arrived {
+        let mut exchange = arrival::arrive(self.shared.live(), connection, head, upgrade, started);
+        exchange.last = last;
+        Arrived(Box::new(exchange))
+    }
+
+    /// The answer of our own that was decided, if it was.
+    pub fn answer(
+        &self,
+        mut arrived: Arrived,
+        head: &Head<'_, '_>,
+        keep_alive: bool,
+    ) -> Option<OwnAnswer> {
+        let answer = arrived.0.answer.take()?;
+        let keep_alive = keep_alive && !arrived.0.last && !self.shared.is_draining();
+        Some(refusal::answer(&self.shared, &mut arrived.0, answer, head, keep_alive))
+    }
+
+    /// Carries an HTTP/1 exchange. Gives the stream back when the connection
+    /// can take another request.
     pub async fn carry(
         &self,
         session: ServerSession,
+        arrived: Arrived,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        deadline::with_deadline(self.proxy.process_new_http(session, shutdown)).await
+        let proxy = self.proxies.of(arrived.0.forward());
+        let carried =
+            ARRIVED.scope(Cell::new(Some(arrived)), proxy.process_new_http(session, shutdown));
+        deadline::with_deadline(carried).await
+    }
+
+    /// Decides about an HTTP/2 request and carries it.
+    pub async fn carry_http2(
+        &self,
+        session: Http2Session,
+        connection: &Arc<Connection>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let session = ServerSession::new_http2(session);
+        let started = (Instant::now(), SystemTime::now());
+        let header = session.req_header();
+        let exchange = arrival::arrive(self.shared.live(), connection, header, false, started);
+        self.carry(session, Arrived(Box::new(exchange)), shutdown).await;
     }
 }
 
@@ -85,8 +150,8 @@ pub(super) struct Proxy {
 impl Proxy {
     /// A connection that will be closed says so in its last response, whenever
     /// the draining began.
-    fn close_when_draining(&self, session: &mut Session) {
-        if self.shared.is_draining() {
+    fn close_after_the_last(&self, session: &mut Session, exchange: &Exchange) {
+        if exchange.last || self.shared.is_draining() {
             session.set_keepalive(None);
         }
     }
@@ -94,10 +159,14 @@ impl Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::default()
+    fn new_ctx(&self) -> Box<Exchange> {
+        let arrived = ARRIVED.try_with(Cell::take).ok().flatten();
+        // None only if Pingora asked twice for one exchange.
+        let mut exchange = arrived.map_or_else(Box::default, |arrived| arrived.0);
+        exchange.deadline = Deadline::current();
+        exchange
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
@@ -107,20 +176,33 @@ impl ProxyHttp for Proxy {
     async fn early_request_filter(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        arrival::begin(&self.shared, session, exchange);
+        if session.get_keepalive().is_some() {
+            // Without a time of its own: the connection does not wait for its
+            // next request in here.
+            session.set_keepalive(Some(0));
+        }
+        self.close_after_the_last(session, exchange);
+        let (read, write) = patience(session, exchange);
+        session.set_read_timeout(read);
+        session.set_write_timeout(write);
+        session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        match arrival::decide(session, exchange) {
-            Ok(()) => {
-                arrival::answer_expectation(session, exchange).await?;
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<bool> {
+        match exchange.answer.take() {
+            None => {
+                forward::answer_expectation(session, exchange).await?;
                 Ok(false)
             }
-            Err(answer) => {
-                self.close_when_draining(session);
+            Some(answer) => {
+                self.close_after_the_last(session, exchange);
                 respond::respond(session, exchange, answer).await?;
                 Ok(true)
             }
@@ -130,7 +212,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<Box<HttpPeer>> {
         attempt::begin(session, exchange).await
     }
@@ -139,7 +221,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _peer: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         error: BError,
     ) -> BError {
         failure::connect_failed(session, exchange, error)
@@ -152,7 +234,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         socket: RawFd,
         _digest: Option<&Digest>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         attempt::connected(exchange, reused, socket);
         Ok(())
@@ -160,11 +242,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        forward::edit_request(session, request, exchange)
+        forward::edit_request(request, exchange)
     }
 
     async fn request_body_filter(
@@ -172,7 +254,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         forward::count_request_body(body.as_ref(), exchange)
     }
@@ -181,10 +263,10 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         if !response.status.is_informational() {
-            self.close_when_draining(session);
+            self.close_after_the_last(session, exchange);
         }
         forward::edit_response(session, response, exchange)
     }
@@ -194,7 +276,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         session: &mut Session,
         error: BError,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         client_reused: bool,
     ) -> BError {
         failure::exchange_failed(session, exchange, error, client_reused)
@@ -204,16 +286,26 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
         failure::answer(session, exchange, error).await
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        exchange: &mut Box<Exchange>,
+    ) {
         outcome::record(&self.shared, session, exchange, error);
     }
 
-    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _exchange: &Box<Exchange>,
+        _error: &Error,
+    ) -> bool {
         // The access log has the cause and the error, once.
         true
     }
@@ -221,10 +313,32 @@ impl ProxyHttp for Proxy {
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _exchange: &Exchange,
+        _exchange: &Box<Exchange>,
         _error: &Error,
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// How long Pingora waits for a read from the client, and for a write to it.
+fn patience(session: &Session, exchange: &Exchange) -> (Option<Duration>, Option<Duration>) {
+    if let Some(forward) = exchange.forward()
+        && (exchange.upgrade || exchange.grpc)
+    {
+        // Either side of a tunnel or a stream may be silent as long as the route says.
+        return (Some(forward.timeouts.read), Some(forward.timeouts.send));
+    }
+    let pace =
+        exchange.live.as_ref().zip(exchange.connection.as_ref()).map(|(live, connection)| {
+            live.snapshot.listeners[connection.listener.0 as usize].connections.deadlines.pace
+        });
+    match pace {
+        Some(Pace { min_rate: 1.., grace }) if session.is_http2() => {
+            (Some(grace), Some(CLIENT_PATIENCE.max(grace)))
+        }
+        // The stream itself watches the rate.
+        Some(Pace { min_rate: 1.., .. }) => (None, None),
+        _ => (Some(CLIENT_PATIENCE), Some(CLIENT_PATIENCE)),
     }
 }

@@ -4,14 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::pingora::Result;
-use ::pingora::http::RequestHeader;
-use ::pingora::proxy::Session;
-use http::{HeaderName, Method, StatusCode, Version, header};
+use http::{HeaderName, StatusCode, Version, header};
 
+use super::answer::Answer;
 use super::exchange::Exchange;
-use super::respond::Answer;
-use crate::engine::{Connection, Deadline, Live, Shared};
+use super::message::Message;
+use super::{Connection, Live};
 use crate::limit::Refusal;
 use crate::policy::{self, Action, Client, KeySeed, RequestHead, key_of};
 use crate::request::{RequestId, acceptable_request_id, client_address, normalise_path};
@@ -19,15 +17,9 @@ use crate::response::Cause;
 use crate::snapshot::Limit;
 use crate::values::normalise_host;
 
-/// How long an idle connection from a client is kept (nginx: `keepalive_timeout`).
-pub const DOWNSTREAM_KEEPALIVE: Duration = Duration::from_secs(75);
-
-/// Between two reads of a request body (nginx: `client_body_timeout`), and
-/// between two writes of a response (nginx: `send_timeout`).
-const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a request body that nobody wants any more is read on.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two reads of a request body and two writes of a response, where no
+/// rate is watched (nginx: `client_body_timeout`, `send_timeout`).
+pub(super) const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fields that Connection cannot take away.
 const UNTOUCHABLE: &[&str] = &["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
@@ -35,68 +27,83 @@ const UNTOUCHABLE: &[&str] = &["host", "x-forwarded-for", "x-forwarded-host", "x
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The first thing that happens: the record begins.
-pub(super) fn begin(shared: &Shared, session: &mut Session, exchange: &mut Exchange) {
-    exchange.started = Instant::now();
-    exchange.time = SystemTime::now();
-    exchange.live = Some(shared.live());
-    exchange.deadline = Deadline::current();
-    // Pingora resets this to "for ever" after the first request.
-    let keepalive = if shared.is_draining() { None } else { Some(DOWNSTREAM_KEEPALIVE.as_secs()) };
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(keepalive);
+/// A request has come: the record begins, and what happens to it is decided.
+/// `upgrade` says whether it asks to switch protocols.
+pub(super) fn arrive<M: Message>(
+    live: Arc<Live>,
+    connection: &Arc<Connection>,
+    message: &M,
+    upgrade: bool,
+    started: (Instant, SystemTime),
+) -> Exchange {
+    let mut exchange = begin(live, connection, started);
+    if let Err(answer) = decide(connection, message, upgrade, &mut exchange) {
+        exchange.answer = Some(answer);
     }
-    session.set_read_timeout(Some(CLIENT_PATIENCE));
-    session.set_write_timeout(Some(CLIENT_PATIENCE));
-    session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
+    exchange
+}
+
+/// The record of an exchange of which nothing is known yet.
+pub(super) fn begin(
+    live: Arc<Live>,
+    connection: &Arc<Connection>,
+    (started, time): (Instant, SystemTime),
+) -> Exchange {
+    Exchange {
+        connection: Some(Arc::clone(connection)),
+        live: Some(live),
+        client: connection.ends.peer,
+        request_id: RequestId::from_random(fastrand::u128(..)).as_str().to_owned(),
+        started,
+        time,
+        ..Exchange::default()
+    }
 }
 
 /// Decides what happens. `Err` is an answer of our own.
-pub(super) fn decide(session: &mut Session, exchange: &mut Exchange) -> Result<(), Answer> {
+fn decide<M: Message>(
+    connection: &Connection,
+    message: &M,
+    upgrade: bool,
+    exchange: &mut Exchange,
+) -> Result<(), Answer> {
     let Some(live) = exchange.live.clone() else { return Err(Cause::InternalError.into()) };
-    let upgrade = session.is_upgrade_req();
-    let connection = connection(session);
-    let (peer, tls, listener) = match connection {
-        Some(connection) => (connection.peer, connection.tls, connection.listener),
-        None => return Err(Cause::InternalError.into()),
-    };
-    let request = session.req_header();
-    identify(&live, request, peer, exchange);
+    identify(&live, message, connection.ends.peer, exchange);
 
-    if request.method == Method::CONNECT {
+    if message.method() == "CONNECT" {
         return Err(Cause::ConnectRefused.into());
     }
-    let target = Target::of(request)?;
+    let target = Target::of(message)?;
     exchange.target = target.origin_form.to_owned();
     exchange.authority = target.authority.unwrap_or_default().to_owned();
-    require_sound_fields(request)?;
+    require_sound_fields(message)?;
     let limits = live.snapshot.head_limits;
     if target.origin_form.len() > limits.uri {
         return Err(Cause::UriTooLong.into());
     }
-    let header_size: usize =
-        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if header_size > limits.header_size || request.headers.len() > limits.headers {
+    let (size, lines) = message.size();
+    if size > limits.header_size || lines > limits.headers {
         return Err(Cause::HeadersTooLarge.into());
     }
     let host = match target.authority {
         Some(authority) => Some(normalise_host(authority).ok_or(Cause::BadHost)?),
-        None if request.version == Version::HTTP_10 => None,
+        None if message.version() == Version::HTTP_10 => None,
         None => return Err(Cause::MissingHost.into()),
     };
     let raw_path = target.origin_form.split('?').next().unwrap_or_default();
     let path = normalise_path(raw_path).map_err(|_| Cause::BadPath)?;
 
     let head = RequestHead {
-        method: request.method.as_str(),
+        method: message.method(),
         host: host.as_deref(),
         port: target.authority.and_then(port_of),
         path: &path.path,
         alternative_path: path.alternative.as_deref(),
         target: target.origin_form,
-        headers: &request.headers,
+        headers: message,
     };
-    let client = Client { address: exchange.client, listener, tls };
+    let client =
+        Client { address: exchange.client, listener: connection.listener, tls: connection.tls };
     let table = &live.snapshot.table;
     let verdict = policy::decide(table, &head, &client);
     exchange.host = verdict.host;
@@ -129,51 +136,40 @@ pub(super) fn decide(session: &mut Session, exchange: &mut Exchange) -> Result<(
     if !hash_key.is_empty() {
         exchange.placement_key = key_of(hash_key, &head, &client, KeySeed::STABLE).0 as u64;
     }
-    read_body_facts(request, upgrade, exchange)?;
-    if exchange.upgrade {
-        // Either side of a tunnel may be silent as long as the route says.
-        let patience = exchange.forward().map(|forward| forward.timeouts.read);
-        session.set_read_timeout(patience);
-        session.set_write_timeout(exchange.forward().map(|forward| forward.timeouts.send));
-    }
+    read_body_facts(message, upgrade, exchange)?;
     Ok(())
 }
 
-/// What is known of the connection.
-pub(super) fn connection(session: &Session) -> Option<&Connection> {
-    let digest = session.digest()?.proxy_digest.as_ref()?;
-    digest.user_data.as_ref()?.downcast_ref::<Arc<Connection>>().map(|connection| &**connection)
-}
-
 /// Whose request it is, and its id.
-fn identify(live: &Live, request: &RequestHeader, peer: IpAddr, exchange: &mut Exchange) {
-    let forwarded_for = request.headers.get_all(FORWARDED_FOR);
-    let lines = forwarded_for.iter().rev().map(|value| value.as_bytes());
+fn identify<M: Message>(live: &Live, message: &M, peer: IpAddr, exchange: &mut Exchange) {
+    let name = FORWARDED_FOR;
+    let lines = message.last_first(&name);
     let found = client_address(peer, &live.snapshot.trusted_proxies, lines);
     exchange.client = found.client;
     exchange.peer_trusted = found.peer_trusted;
 
-    let sent = request.headers.get(REQUEST_ID).filter(|_| found.peer_trusted);
-    exchange.request_id = match sent.and_then(|id| id.to_str().ok()) {
-        Some(id) if acceptable_request_id(id.as_bytes()) => id.to_owned(),
-        _ => RequestId::from_random(fastrand::u128(..)).as_str().to_owned(),
-    };
+    let sent = message.first(&REQUEST_ID).filter(|_| found.peer_trusted);
+    if let Some(id) = sent.filter(|id| acceptable_request_id(id))
+        && let Ok(id) = std::str::from_utf8(id)
+    {
+        id.clone_into(&mut exchange.request_id);
+    }
 }
 
 /// Refuses fields that two readers may take for two different things, before an
 /// endpoint is troubled with them.
-fn require_sound_fields(request: &RequestHeader) -> Result<(), Cause> {
+fn require_sound_fields<M: Message>(message: &M) -> Result<(), Cause> {
     // RFC 9110 §8.6 lets a list of equal lengths pass; nobody honest sends one.
-    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut lengths = message.last_first(&header::CONTENT_LENGTH);
     if let Some(length) = lengths.next() {
-        let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+        let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
         if !digits || lengths.next().is_some() {
             return Err(Cause::BadRequest);
         }
     }
     // Pingora refuses these only when a connection to an endpoint stands.
-    let nominated = request.headers.get_all(header::CONNECTION);
-    for token in nominated.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+    let nominated = message.last_first(&header::CONNECTION);
+    for token in nominated.flat_map(|line| line.split(|byte| *byte == b',')) {
         let token = token.trim_ascii();
         if token.is_empty() {
             continue;
@@ -195,21 +191,24 @@ struct Target<'r> {
 }
 
 impl<'r> Target<'r> {
-    fn of(request: &'r RequestHeader) -> Result<Self, Cause> {
-        let raw = std::str::from_utf8(request.raw_path()).map_err(|_| Cause::BadPath)?;
+    fn of<M: Message>(message: &'r M) -> Result<Self, Cause> {
+        let raw = std::str::from_utf8(message.target()).map_err(|_| Cause::BadPath)?;
         if !raw.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Cause::BadPath);
         }
-        let host = match request.headers.get(header::HOST) {
-            Some(host) => Some(host.to_str().map_err(|_| Cause::BadHost)?),
+        let host = match message.first(&header::HOST) {
+            Some(host) if host.is_ascii() => {
+                Some(std::str::from_utf8(host).map_err(|_| Cause::BadHost)?)
+            }
+            Some(_) => return Err(Cause::BadHost),
             None => None,
         };
         if raw.starts_with('/') || raw == "*" {
-            let authority = request.uri.authority().map(http::uri::Authority::as_str).or(host);
+            let authority = message.authority().or(host);
             return Ok(Self { origin_form: raw, authority });
         }
         // RFC 9112 §3.2: HTTP/1.1 sends Host beside the absolute form, too.
-        if host.is_none() && request.version == Version::HTTP_11 {
+        if host.is_none() && message.version() == Version::HTTP_11 {
             return Err(Cause::MissingHost);
         }
         let (_scheme, rest) = raw.split_once("://").ok_or(Cause::BadPath)?;
@@ -235,42 +234,22 @@ fn port_of(authority: &str) -> Option<u16> {
 }
 
 /// Body limit, upgrade, gRPC.
-fn read_body_facts(
-    request: &RequestHeader,
+fn read_body_facts<M: Message>(
+    message: &M,
     upgrade: bool,
     exchange: &mut Exchange,
 ) -> Result<(), Cause> {
     let Some(forward) = exchange.forward() else { return Ok(()) };
     let (websocket, body_limit) = (forward.websocket, forward.body_limit);
     exchange.upgrade = upgrade && websocket;
-    exchange.grpc = request
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let announced = request
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<u64>().ok());
+    exchange.grpc = message
+        .first(&header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.starts_with(b"application/grpc"));
+    let announced = message
+        .first(&header::CONTENT_LENGTH)
+        .and_then(|length| std::str::from_utf8(length).ok()?.parse::<u64>().ok());
     if !exchange.grpc && announced.is_some_and(|length| length > body_limit) {
         return Err(Cause::BodyTooLarge);
-    }
-    Ok(())
-}
-
-/// `Expect: 100-continue` reaches an HTTP/1 endpoint, which answers it. An
-/// HTTP/2 endpoint does not see it: we answer ourselves.
-pub(super) async fn answer_expectation(session: &mut Session, exchange: &Exchange) -> Result<()> {
-    let Some(live) = &exchange.live else { return Ok(()) };
-    let Some(forward) = exchange.forward() else { return Ok(()) };
-    let request = session.req_header();
-    let expects = request
-        .headers
-        .get(header::EXPECT)
-        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let http2 = live.upstreams[forward.upstream.index()].upstream.protocol.is_http2();
-    if expects && http2 && request.version == Version::HTTP_11 {
-        session.write_continue_response().await?;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::engine::{Deadline, Live};
+use super::answer::Answer;
+use super::{Connection, Deadline, Live};
 use crate::limit::Permit;
 use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
 use crate::response::Cause;
@@ -12,6 +13,10 @@ use crate::upstream::{EndpointState, Lease, Tried};
 
 /// Everything that is particular to one exchange.
 pub(crate) struct Exchange {
+    /// The connection that it came in on.
+    pub(super) connection: Option<Arc<Connection>>,
+    /// What was decided to say instead of an endpoint.
+    pub(super) answer: Option<Answer>,
     pub(super) started: Instant,
     pub(super) time: SystemTime,
     /// The snapshot it was decided with; kept to its end.
@@ -22,6 +27,8 @@ pub(crate) struct Exchange {
     pub(super) peer_trusted: bool,
     pub(super) host: Option<HostId>,
     pub(super) route: Option<RouteId>,
+    /// The connection carries no request after this one.
+    pub(super) last: bool,
     /// Path and query in origin form, as the client sent them.
     pub(super) target: String,
     /// Host and port as the client sent them, from wherever they stood.
@@ -58,6 +65,8 @@ impl Default for Exchange {
     fn default() -> Self {
         let now = Instant::now();
         Self {
+            connection: None,
+            answer: None,
             started: now,
             time: SystemTime::now(),
             live: None,
@@ -67,6 +76,7 @@ impl Default for Exchange {
             peer_trusted: false,
             host: None,
             route: None,
+            last: false,
             target: String::new(),
             authority: String::new(),
             placement_key: 0,

@@ -1,0 +1,83 @@
+//! The end of an exchange: one record feeds metrics and access log.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Shared;
+use super::exchange::Exchange;
+use crate::observe::{AccessRecord, Millis};
+use crate::response::Cause;
+
+/// What an engine knows of a message that its exchange does not.
+pub(super) struct Finished<'f> {
+    pub(super) method: Cow<'f, str>,
+    pub(super) host: Option<Cow<'f, str>>,
+    /// The target as sent, where no origin form was found.
+    pub(super) raw_target: Cow<'f, str>,
+    pub(super) protocol: &'static str,
+    pub(super) status: u16,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
+    pub(super) user_agent: Option<Cow<'f, str>>,
+    pub(super) referer: Option<Cow<'f, str>>,
+    /// A tunnel's life is no measure of how fast requests are served.
+    pub(super) tunnel: bool,
+}
+
+/// Records the exchange, once, and gives back what it held.
+pub(super) fn record(shared: &Shared, exchange: &mut Exchange, finished: &Finished<'_>) {
+    let duration = exchange.started.elapsed();
+    if let Some(live) = exchange.live.clone() {
+        let timed = (!finished.tunnel).then_some(duration);
+        live.series(exchange.route).record(finished.status, exchange.cause, timed);
+        if exchange.route().is_none_or(|route| route.access_log) {
+            write_access_line(shared, exchange, finished, duration);
+        }
+    }
+    exchange.lease = None;
+    exchange.permit = None;
+}
+
+fn write_access_line(
+    shared: &Shared,
+    exchange: &Exchange,
+    finished: &Finished<'_>,
+    duration: std::time::Duration,
+) {
+    let snapshot = exchange.live.as_ref().map(|live| &live.snapshot);
+    let endpoint = exchange.endpoint();
+    shared.access_log.write(&AccessRecord {
+        time: exchange.time,
+        request_id: &exchange.request_id,
+        client: exchange.client,
+        listener: exchange.connection.as_ref().map_or("", |connection| &connection.listener_name),
+        method: &finished.method,
+        host: finished.host.as_deref(),
+        target: if exchange.target.is_empty() { &finished.raw_target } else { &exchange.target },
+        protocol: finished.protocol,
+        status: finished.status,
+        cause: exchange.cause.map(Cause::name),
+        error: exchange.error.as_deref(),
+        bytes_sent: finished.bytes_sent,
+        bytes_received: finished.bytes_received,
+        duration_ms: Millis(duration),
+        virtual_host: snapshot
+            .zip(exchange.host)
+            .map(|(snapshot, host)| &*snapshot.table.host(host).name),
+        route: exchange.route().map(|route| &*route.name),
+        upstream: endpoint.map(|endpoint| &**endpoint.upstream()),
+        endpoint: endpoint.map(|endpoint| &**endpoint.label()),
+        attempts: exchange.attempts + exchange.replaced,
+        upstream_connect_ms: exchange.connect_time.map(Millis),
+        upstream_first_byte_ms: exchange.first_byte_time.map(Millis),
+        user_agent: finished.user_agent.as_deref(),
+        referer: finished.referer.as_deref(),
+    });
+}
+
+impl Exchange {
+    /// The endpoint of the last attempt.
+    fn endpoint(&self) -> Option<&Arc<crate::upstream::EndpointState>> {
+        self.last_endpoint.as_ref()
+    }
+}

@@ -1,0 +1,123 @@
+//! Answers of our own on HTTP/1, as bytes: no engine is troubled for them.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderName, header};
+
+use super::answer::{Answer, ends_connection, to_http1};
+use super::arrival;
+use super::exchange::Exchange;
+use super::message::Message;
+use super::record::{Finished, record};
+use super::{Connection, Shared};
+use crate::head::{Head, HeadError, Refusal};
+use crate::response::Cause;
+
+/// As much of a refused head as the log shows of its first line.
+const SHOWN: usize = 256;
+
+/// A response that is ready to be sent, and recorded already.
+#[derive(Debug)]
+pub struct OwnAnswer {
+    /// Head and body.
+    pub bytes: Vec<u8>,
+    /// Whether it lets the client send another request.
+    pub keep_alive: bool,
+}
+
+/// Answers a request that was understood. `keep_alive`: whether the connection
+/// could take another.
+pub(super) fn answer(
+    shared: &Shared,
+    exchange: &mut Exchange,
+    answer: Answer,
+    head: &Head<'_, '_>,
+    keep_alive: bool,
+) -> OwnAnswer {
+    let own = answer.into_response(exchange);
+    let keep_alive = keep_alive && !ends_connection(own.status);
+    let head_only = head.method == "HEAD";
+    let field = |name: HeaderName| head.first(name.as_str()).map(String::from_utf8_lossy);
+    record(
+        shared,
+        exchange,
+        &Finished {
+            method: head.method.into(),
+            host: field(header::HOST),
+            raw_target: head.target.into(),
+            protocol: if head.version() == http::Version::HTTP_10 {
+                "HTTP/1.0"
+            } else {
+                "HTTP/1.1"
+            },
+            status: own.status.as_u16(),
+            bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
+            bytes_received: 0,
+            user_agent: field(header::USER_AGENT),
+            referer: field(header::REFERER),
+            tunnel: false,
+        },
+    );
+    OwnAnswer { bytes: to_http1(&own, head_only, keep_alive), keep_alive }
+}
+
+/// Answers what was not understood, or did not come to its end. `seen` is what
+/// came of it; the connection ends after this.
+pub fn refuse(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    started: (Instant, SystemTime),
+    cause: Cause,
+    error: String,
+    seen: &[u8],
+) -> OwnAnswer {
+    let mut exchange = arrival::begin(shared.live(), connection, started);
+    exchange.error = Some(error);
+    let own = Answer::from(cause).into_response(&mut exchange);
+    // As well as it can be told: the line may be anything.
+    let seen = &seen[..seen.len().min(SHOWN)];
+    let line = seen.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
+    let line = String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
+    let mut words = line.split(' ');
+    let known = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic());
+    let (method, target) = match (words.next().filter(known), words.next().filter(known)) {
+        (Some(method), Some(target)) => (method, target),
+        _ => ("-", &*line),
+    };
+    let head_only = method == "HEAD";
+    record(
+        shared,
+        &mut exchange,
+        &Finished {
+            method: method.into(),
+            host: None,
+            raw_target: target.into(),
+            protocol: "HTTP/1.1",
+            status: own.status.as_u16(),
+            bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
+            bytes_received: 0,
+            user_agent: None,
+            referer: None,
+            tunnel: false,
+        },
+    );
+    OwnAnswer { bytes: to_http1(&own, head_only, false), keep_alive: false }
+}
+
+/// The cause of a head that was refused.
+pub fn cause_of(error: &HeadError) -> Cause {
+    match error.refusal() {
+        Refusal::BadRequest
+            if matches!(error, HeadError::HostContradictsTarget | HeadError::RepeatedHost) =>
+        {
+            Cause::BadHost
+        }
+        Refusal::BadRequest => Cause::BadRequest,
+        Refusal::BadFraming => Cause::BadFraming,
+        Refusal::UriTooLong => Cause::UriTooLong,
+        Refusal::HeadersTooLarge => Cause::HeadersTooLarge,
+        Refusal::VersionNotSupported => Cause::VersionNotSupported,
+        Refusal::NotHttp => Cause::WrongProtocol,
+    }
+}

@@ -1,1 +1,0 @@
-//! The rules, one table each, and the properties that hold for any bytes.

@@ -1,0 +1,205 @@
+//! The stream under an HTTP/2 connection: frames are counted, and nobody is
+//! waited for without end.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use ::pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, Ssl, UniqueID, UniqueIDType,
+};
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use super::frames::FrameMeter;
+use super::pace::Watch;
+use super::transport::Transport;
+use crate::response::Closing;
+use crate::snapshot::Deadlines;
+
+/// Why a connection has to end, once it has to.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict(Arc<AtomicU8>);
+
+const NONE: u8 = u8::MAX;
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU8::new(NONE)))
+    }
+}
+
+impl Verdict {
+    pub(super) fn closing(&self) -> Option<Closing> {
+        Closing::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied()
+    }
+
+    fn pass(&self, closing: Closing) {
+        let _ = self.0.compare_exchange(NONE, closing as u8, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// The stream of an HTTP/2 connection.
+#[derive(Debug)]
+pub(super) struct Http2Stream {
+    transport: Transport,
+    meter: FrameMeter,
+    writing: Watch,
+    verdict: Verdict,
+    head: Duration,
+    handshake: Duration,
+    /// Until when what has begun must have come.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Http2Stream {
+    pub(super) fn new(transport: Transport, deadlines: &Deadlines, verdict: Verdict) -> Self {
+        Self {
+            transport,
+            meter: FrameMeter::default(),
+            writing: Watch::new(deadlines.pace),
+            verdict,
+            head: deadlines.head,
+            handshake: deadlines.http2_handshake,
+            alarm: None,
+        }
+    }
+
+    /// The client sends nothing. Late if it has left something half sent.
+    fn pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (patience, closing) = if !self.meter.settings_seen() {
+            (self.handshake, Closing::Http2HandshakeTimeout)
+        } else if self.meter.in_header_block() {
+            (self.head, Closing::HeadTimeout)
+        } else {
+            self.alarm = None;
+            return Poll::Pending;
+        };
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(tokio::time::Instant::now() + patience)));
+        if alarm.as_mut().poll(cx).is_ready() {
+            return self.end(closing, cx);
+        }
+        Poll::Pending
+    }
+
+    /// Nothing is read any more; the loop above says goodbye.
+    fn end<T>(&mut self, closing: Closing, cx: &mut Context<'_>) -> Poll<T> {
+        self.verdict.pass(closing);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Http2Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.verdict.closing().is_some() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let in_block = this.meter.in_header_block();
+        match Pin::new(&mut this.transport).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                if let Err(closing) = this.meter.received(&buf.filled()[before..], Instant::now()) {
+                    return this.end(closing, cx);
+                }
+                if this.meter.settings_seen() && !(in_block && this.meter.in_header_block()) {
+                    this.alarm = None;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => this.pending(cx),
+        }
+    }
+}
+
+impl Http2Stream {
+    fn wrote<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match &wrote {
+            Poll::Ready(Ok(value)) => self.writing.moved(bytes(value)),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending if self.writing.is_late(cx) => {
+                self.verdict.pass(Closing::ResponseTooSlow);
+                return Poll::Ready(Err(io::Error::other("the response is taken too slowly")));
+            }
+            Poll::Pending => {}
+        }
+        wrote
+    }
+}
+
+impl AsyncWrite for Http2Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.transport).poll_write(cx, buf);
+        if let Poll::Ready(Ok(length)) = &wrote
+            && let Err(closing) = this.meter.sent(&buf[..*length], Instant::now())
+        {
+            this.verdict.pass(closing);
+            cx.waker().wake_by_ref();
+        }
+        this.wrote(cx, wrote, |length| *length)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.transport).poll_flush(cx);
+        this.wrote(cx, wrote, |()| 0)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Http2Stream {
+    async fn shutdown(&mut self) {
+        // The peer may be gone already.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+/// What Pingora asks a stream for beside its bytes; nobody uses the answers.
+impl UniqueID for Http2Stream {
+    fn id(&self) -> UniqueIDType {
+        -1
+    }
+}
+impl Ssl for Http2Stream {}
+impl GetTimingDigest for Http2Stream {
+    fn get_timing_digest(&self) -> Vec<Option<::pingora::protocols::TimingDigest>> {
+        Vec::new()
+    }
+}
+impl GetProxyDigest for Http2Stream {
+    fn get_proxy_digest(&self) -> Option<Arc<::pingora::protocols::raw_connect::ProxyDigest>> {
+        None
+    }
+}
+impl GetSocketDigest for Http2Stream {
+    fn get_socket_digest(&self) -> Option<Arc<::pingora::protocols::SocketDigest>> {
+        None
+    }
+}
+impl Peek for Http2Stream {}

@@ -1,0 +1,186 @@
+//! The bytes of a connection: TCP or a Unix socket, in clear or in TLS.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// What a connection is read from and written to.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Clear(Raw),
+    Tls(Box<TlsStream<Raw>>),
+}
+
+/// A socket, and what was read off it to see what it speaks.
+#[derive(Debug)]
+pub(super) struct Raw {
+    socket: Socket,
+    /// Comes before what the socket has; empty almost always.
+    prefix: Bytes,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Raw {
+    fn from(stream: TcpStream) -> Self {
+        Self { socket: Socket::Tcp(stream), prefix: Bytes::new() }
+    }
+}
+
+impl From<UnixStream> for Raw {
+    fn from(stream: UnixStream) -> Self {
+        Self { socket: Socket::Unix(stream), prefix: Bytes::new() }
+    }
+}
+
+impl Raw {
+    /// Puts bytes back before what the socket has.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.prefix = bytes;
+    }
+}
+
+impl Transport {
+    /// Waits for bytes without owning a buffer, and puts what has come into
+    /// `input`. How many; 0 is the end.
+    pub(super) async fn wait(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        poll_fn(|cx| {
+            // On the stack for as long as it is asked, and in no task.
+            let mut space = [MaybeUninit::uninit(); SPACE];
+            let mut space = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut *self).poll_read(cx, &mut space))?;
+            input.extend_from_slice(space.filled());
+            Poll::Ready(Ok(space.filled().len()))
+        })
+        .await
+    }
+}
+
+/// Room for a common request.
+const SPACE: usize = 4096;
+
+macro_rules! socket {
+    ($self:expr, $method:ident($($argument:expr),*)) => {
+        match &mut $self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Socket::Unix(stream) => Pin::new(stream).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Raw {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            return socket!(self, poll_read(cx, buf));
+        }
+        let length = self.prefix.len().min(buf.remaining());
+        buf.put_slice(&self.prefix[..length]);
+        self.prefix.advance(length);
+        if self.prefix.is_empty() {
+            self.prefix = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Raw {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        socket!(self, poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        socket!(self, poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        socket!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(socket!(self, poll_shutdown(cx))).or_else(gone_already).into()
+    }
+}
+
+/// Shutting down what the peer has closed is no failure.
+fn gone_already(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotConnected { Ok(()) } else { Err(error) }
+}
+
+macro_rules! delegate {
+    ($self:ident, $method:ident($($argument:expr),*)) => {
+        match $self.get_mut() {
+            Transport::Clear(raw) => Pin::new(raw).$method($($argument),*),
+            Transport::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Clear(raw) => raw.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_shutdown(cx))
+    }
+}
