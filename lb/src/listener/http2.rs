@@ -62,15 +62,21 @@ pub(super) async fn serve(transport: Transport, served: &Served) {
         .max_local_error_reset_streams(Some(RESET_BY_US))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let shaken = handshake(Box::new(stream), Some(options));
-    match timeout(deadlines.http2_handshake, shaken).await {
-        Ok(Ok(connection)) => streams(connection, served, &verdict).await,
-        Ok(Err(_)) => served.closed(Closing::Http2HandshakeFailed),
-        Err(_) => served.closed(Closing::Http2HandshakeTimeout),
-    }
+    // Boxed, each: of what is over, nothing stays in the task.
+    let shaken = Box::pin(handshake(Box::new(stream), Some(options)));
+    let connection = match timeout(deadlines.http2_handshake, shaken).await {
+        Ok(Ok(connection)) => Box::new(connection),
+        Ok(Err(_)) => return served.closed(Closing::Http2HandshakeFailed),
+        Err(_) => return served.closed(Closing::Http2HandshakeTimeout),
+    };
+    Box::pin(streams(connection, served, &verdict)).await;
 }
 
-async fn streams(mut connection: Connection<Stream, Bytes>, served: &Served, verdict: &Verdict) {
+async fn streams(
+    mut connection: Box<Connection<Stream, Bytes>>,
+    served: &Served,
+    verdict: &Verdict,
+) {
     let idle = served.settings.deadlines.idle;
     let mut shutdown = served.shutdown.clone();
     let digest = Arc::new(Digest::default());

@@ -237,6 +237,9 @@ pub(super) fn edit_response(
         // The version is that of a connection, and this one is ours.
         response.set_version(Version::HTTP_11);
     }
+    if session.is_http2() {
+        detach(response)?;
+    }
     let Some(connection) = &exchange.connection else { return Ok(()) };
     live.snapshot.listeners[connection.listener.0 as usize].response_headers.apply(response)?;
     if let Some(route) = exchange.route() {
@@ -246,6 +249,24 @@ pub(super) fn edit_response(
         response.remove_header(&header::STRICT_TRANSPORT_SECURITY);
     }
     Ok(())
+}
+
+/// Copies values out of the buffer that the head was read into: the table of a
+/// connection's header compression keeps values, and each would keep all of
+/// that buffer for as long as the connection lives.
+fn detach(response: &mut ResponseHeader) -> Result<()> {
+    let fields: Vec<(HeaderName, HeaderValue)> = response
+        .headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let mut copy = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+            copy.set_sensitive(value.is_sensitive());
+            Some((name.clone(), copy))
+        })
+        .collect();
+    let names: Vec<HeaderName> = response.headers.keys().cloned().collect();
+    names.iter().for_each(|name| drop(response.remove_header(name)));
+    fields.into_iter().try_for_each(|(name, value)| response.append_header(name, value).map(drop))
 }
 
 /// Refuses what Pingora would pass on: a switch of protocols that nobody asked
