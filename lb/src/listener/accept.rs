@@ -172,19 +172,36 @@ fn let_in(accepted: Accepted, context: &Arc<AcceptContext>) {
     let ends = accepted.ends();
     match context.gate.admit() {
         Ok(admission) => {
-            tokio::spawn(serve(accepted.into(), ends, admission, Arc::clone(context)));
+            let held = Held { admission, _open: Open::new(&context.open) };
+            tokio::spawn(serve(accepted.into_raw(held), ends, Arc::clone(context)));
         }
         // Dropped, and so closed.
         Err(closing) => context.closings.record(closing, ends.peer),
     }
 }
 
+/// What a connection takes up for as long as its socket is open: also while it
+/// lingers after its last answer.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) admission: Admission,
+    _open: Open,
+}
+
 /// Counts an open connection for as long as it lives.
-struct Open(Arc<AcceptContext>);
+#[derive(Debug)]
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.dec();
+        self.0.dec();
     }
 }
 
@@ -209,12 +226,10 @@ impl Served {
     }
 }
 
-async fn serve(raw: Raw, mut ends: Ends, mut admission: Admission, context: Arc<AcceptContext>) {
-    context.open.inc();
-    let _open = Open(Arc::clone(&context));
+async fn serve(raw: Raw, mut ends: Ends, context: Arc<AcceptContext>) {
     let _alive = context.alive.clone();
     // Boxed: what greets is gone by the time the connection is idle.
-    let greeted = Box::pin(greet(raw, &mut ends, &mut admission, &context)).await;
+    let greeted = Box::pin(greet(raw, &mut ends, &context)).await;
     let (transport, connection, http2) = match greeted {
         Ok(greeted) => greeted,
         Err(Failure::Gone) => return,
@@ -235,7 +250,6 @@ async fn serve(raw: Raw, mut ends: Ends, mut admission: Admission, context: Arc<
 async fn greet(
     mut raw: Raw,
     ends: &mut Ends,
-    admission: &mut Admission,
     context: &AcceptContext,
 ) -> Result<(Transport, Arc<Connection>, bool), Failure> {
     let deadlines = &context.settings.deadlines;
@@ -249,7 +263,7 @@ async fn greet(
             Err(_) => return Err(Failure::Closed(Closing::ProxyHeaderTimeout)),
         }
     }
-    context.gate.admit_client(admission, ends.peer).map_err(Failure::Closed)?;
+    context.gate.admit_client(raw.admission(), ends.peer).map_err(Failure::Closed)?;
     let connection = |tls, identity| {
         Arc::new(Connection::new(context.id, Arc::clone(&context.name), *ends, tls, identity))
     };

@@ -10,6 +10,7 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::accept::Held;
 use super::transport::Raw;
 use crate::engine::Ends;
 use crate::policy::ListenerId;
@@ -242,6 +243,14 @@ impl Socket {
 }
 
 impl Accepted {
+    /// A connection that was let in.
+    pub(super) fn into_raw(self, held: Held) -> Raw {
+        match self {
+            Self::Tcp(stream, _) => Raw::tcp(stream, held),
+            Self::Unix(stream) => Raw::unix(stream, held),
+        }
+    }
+
     /// Both ends; the loopback address for the peer of a Unix socket.
     pub(super) fn ends(&self) -> Ends {
         match self {
@@ -257,11 +266,3 @@ impl Accepted {
     }
 }
 
-impl From<Accepted> for Raw {
-    fn from(accepted: Accepted) -> Self {
-        match accepted {
-            Accepted::Tcp(stream, _) => stream.into(),
-            Accepted::Unix(stream) => stream.into(),
-        }
-    }
-}
