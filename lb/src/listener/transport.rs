@@ -58,6 +58,19 @@ impl Raw {
 }
 
 impl Transport {
+    /// How many bytes the other end has acknowledged since the connection
+    /// stands, TLS included; `None` where nobody counts them.
+    pub(super) fn acknowledged(&self) -> Option<u64> {
+        let raw = match self {
+            Self::Clear(raw) => raw,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        match &raw.socket {
+            Socket::Tcp(stream) => super::socket::acknowledged(stream),
+            Socket::Unix(_) => None,
+        }
+    }
+
     /// Waits for bytes without owning a buffer, and puts what has come into
     /// `input`. How many; 0 is the end.
     pub(super) async fn wait(&mut self, input: &mut BytesMut) -> io::Result<usize> {
