@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
@@ -273,6 +274,14 @@ impl Accepted {
         }
     }
 
+    /// The number of its descriptor.
+    pub(super) fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream, _) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
     /// Both ends; the loopback address for the peer of a Unix socket.
     pub(super) fn ends(&self) -> Ends {
         match self {
@@ -287,4 +296,3 @@ impl Accepted {
         }
     }
 }
-
