@@ -87,7 +87,10 @@ pub(super) fn to_http1(own: &OwnResponse, head_only: bool, keep_alive: bool) -> 
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b"\r\n");
     }
-    bytes.extend_from_slice(if keep_alive { b"\r\n" } else { b"Connection: close\r\n\r\n" });
+    // Said both ways, as the engine does: HTTP/1.0 takes silence for "close"
+    // (RFC 9112 §9.3).
+    let connection = if keep_alive { "keep-alive" } else { "close" };
+    let _ = write!(bytes, "Connection: {connection}\r\n\r\n");
     if !head_only {
         bytes.extend_from_slice(own.body.as_bytes());
     }

@@ -29,6 +29,8 @@ pub(crate) struct Exchange {
     pub(super) route: Option<RouteId>,
     /// The connection carries no request after this one.
     pub(super) last: bool,
+    /// The client, and we, would have the connection go on after the response.
+    pub(super) persistent: bool,
     /// Path and query in origin form, as the client sent them.
     pub(super) target: String,
     /// Host and port as the client sent them, from wherever they stood.
@@ -77,6 +79,7 @@ impl Default for Exchange {
             host: None,
             route: None,
             last: false,
+            persistent: false,
             target: String::new(),
             authority: String::new(),
             placement_key: 0,

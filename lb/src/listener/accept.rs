@@ -1,5 +1,6 @@
 //! Accepting: from a socket to a connection that an engine carries.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
@@ -27,6 +28,9 @@ use crate::tls::client_identity;
 
 /// How long accepting rests when it fails and nobody can be refused either.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// How long nobody must be refused for descriptors before they are enough again.
+const CALM: Duration = Duration::from_secs(1);
 
 /// What connections of one listener need, on one worker.
 pub struct AcceptContext {
@@ -89,29 +93,22 @@ impl AcceptContext {
 pub async fn accept(socket: Socket, context: Arc<AcceptContext>) {
     let mut shutdown = context.shutdown.clone();
     let mut spare = Spare::new();
-    let mut exhausted = false;
+    let mut shortage = Shortage::default();
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = stopping(&mut shutdown) => return,
         };
         match accepted {
-            Ok(accepted) => {
-                if exhausted {
-                    exhausted = false;
-                    tracing::info!(listener = %context.name, "accepting again");
+            Ok(accepted) => match let_in(accepted, &context) {
+                Err(Closing::DescriptorsExhausted) => {
+                    shortage.goes_on(&context, &"the last descriptors are not for clients");
                 }
-                let_in(accepted, &context);
-            }
+                _ => shortage.may_be_over(&context),
+            },
             Err(error) if is_about_the_connection(&error) => {}
             Err(error) => {
-                if !exhausted {
-                    exhausted = true;
-                    tracing::error!(
-                        listener = %context.name, %error,
-                        "cannot accept; new connections are refused until it works again"
-                    );
-                }
+                shortage.goes_on(&context, &error);
                 // Refused rather than kept waiting without anybody knowing for
                 // how long. Without a spare descriptor there is only waiting.
                 if spare.give_up()
@@ -133,6 +130,32 @@ pub async fn accept(socket: Socket, context: Arc<AcceptContext>) {
 pub(super) async fn stopping(shutdown: &mut ShutdownWatch) {
     // Err: nobody is left who could say so, which says it too.
     let _ = shutdown.wait_for(|stopping| *stopping).await;
+}
+
+/// A time in which descriptors are short: its begin and its end are said, not
+/// what comes and goes between.
+#[derive(Debug, Default)]
+struct Shortage {
+    /// When somebody was refused last.
+    last: Option<Instant>,
+}
+
+impl Shortage {
+    fn goes_on(&mut self, context: &AcceptContext, error: &dyn Display) {
+        if self.last.replace(Instant::now()).is_none() {
+            tracing::error!(
+                listener = %context.name, %error,
+                "cannot accept; new connections are refused until it works again"
+            );
+        }
+    }
+
+    fn may_be_over(&mut self, context: &AcceptContext) {
+        if self.last.is_some_and(|last| last.elapsed() >= CALM) {
+            self.last = None;
+            tracing::info!(listener = %context.name, "accepting again");
+        }
+    }
 }
 
 /// A descriptor that is held so that it can be given up.
@@ -167,24 +190,41 @@ fn is_about_the_connection(error: &io::Error) -> bool {
     )
 }
 
-fn let_in(accepted: Accepted, context: &Arc<AcceptContext>) {
+fn let_in(accepted: Accepted, context: &Arc<AcceptContext>) -> Result<(), Closing> {
     context.accepted.inc();
     let ends = accepted.ends();
-    match context.gate.admit() {
-        Ok(admission) => {
-            tokio::spawn(serve(accepted.into(), ends, admission, Arc::clone(context)));
-        }
-        // Dropped, and so closed.
-        Err(closing) => context.closings.record(closing, ends.peer),
-    }
+    // Err: dropped, and so closed.
+    let admission = context
+        .gate
+        .admit(accepted.descriptor())
+        .inspect_err(|closing| context.closings.record(*closing, ends.peer))?;
+    let held = Held { admission, _open: Open::new(&context.open) };
+    tokio::spawn(serve(accepted.into_raw(held), ends, Arc::clone(context)));
+    Ok(())
+}
+
+/// What a connection takes up for as long as its socket is open: also while it
+/// lingers after its last answer.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) admission: Admission,
+    _open: Open,
 }
 
 /// Counts an open connection for as long as it lives.
-struct Open(Arc<AcceptContext>);
+#[derive(Debug)]
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.dec();
+        self.0.dec();
     }
 }
 
@@ -209,12 +249,10 @@ impl Served {
     }
 }
 
-async fn serve(raw: Raw, mut ends: Ends, mut admission: Admission, context: Arc<AcceptContext>) {
-    context.open.inc();
-    let _open = Open(Arc::clone(&context));
+async fn serve(raw: Raw, mut ends: Ends, context: Arc<AcceptContext>) {
     let _alive = context.alive.clone();
     // Boxed: what greets is gone by the time the connection is idle.
-    let greeted = Box::pin(greet(raw, &mut ends, &mut admission, &context)).await;
+    let greeted = Box::pin(greet(raw, &mut ends, &context)).await;
     let (transport, connection, http2) = match greeted {
         Ok(greeted) => greeted,
         Err(Failure::Gone) => return,
@@ -235,7 +273,6 @@ async fn serve(raw: Raw, mut ends: Ends, mut admission: Admission, context: Arc<
 async fn greet(
     mut raw: Raw,
     ends: &mut Ends,
-    admission: &mut Admission,
     context: &AcceptContext,
 ) -> Result<(Transport, Arc<Connection>, bool), Failure> {
     let deadlines = &context.settings.deadlines;
@@ -249,7 +286,7 @@ async fn greet(
             Err(_) => return Err(Failure::Closed(Closing::ProxyHeaderTimeout)),
         }
     }
-    context.gate.admit_client(admission, ends.peer).map_err(Failure::Closed)?;
+    context.gate.admit_client(raw.admission(), ends.peer).map_err(Failure::Closed)?;
     let connection = |tls, identity| {
         Arc::new(Connection::new(context.id, Arc::clone(&context.name), *ends, tls, identity))
     };

@@ -4,6 +4,7 @@
 //! by the backlog alone, and those inside are served.
 
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,6 +58,8 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Gate {
     process: Arc<Room>,
+    /// The descriptors from this number on are not for clients.
+    descriptors: RawFd,
     listener: Option<Arc<Room>>,
     clients: Option<(Arc<ConcurrencyLimiter>, u32, KeySeed)>,
 }
@@ -70,10 +73,12 @@ pub(super) struct Admission {
 }
 
 impl Gate {
-    /// The gate of a listener with these limits, in a process with this room.
-    pub fn new(process: Arc<Room>, limits: &ConnectionLimits) -> Self {
+    /// The gate of a listener with these limits, in a process with this room,
+    /// whose clients may have the descriptors below a number.
+    pub fn new(process: Arc<Room>, descriptors: RawFd, limits: &ConnectionLimits) -> Self {
         Self {
             process,
+            descriptors,
             listener: limits.connections.map(|limit| Arc::new(Room::new(limit as usize))),
             clients: limits.per_client.map(|limit| {
                 (Arc::default(), limit, KeySeed(fastrand::u64(..), fastrand::u64(..)))
@@ -81,8 +86,12 @@ impl Gate {
         }
     }
 
-    /// A connection has come.
-    pub(super) fn admit(&self) -> Result<Admission, Closing> {
+    /// A connection has come, on a descriptor.
+    pub(super) fn admit(&self, descriptor: RawFd) -> Result<Admission, Closing> {
+        // The system gives the lowest that is free: all below are in use.
+        if descriptor >= self.descriptors {
+            return Err(Closing::DescriptorsExhausted);
+        }
         let process = self.process.enter().ok_or(Closing::ConnectionLimit)?;
         let listener = match &self.listener {
             Some(room) => Some(room.enter().ok_or(Closing::ListenerLimit)?),

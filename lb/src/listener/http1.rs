@@ -158,8 +158,11 @@ enum Course {
     /// Answered by us; the body is to be read past.
     Answered(OwnAnswer, Framing),
     /// Carried by an engine: the canonical head, and what follows it.
-    Carried(Box<Arrived>, BytesMut, Framing),
+    Carried(Box<Arrived>, BytesMut, Framing, Expects),
 }
+
+/// Whether the client waits to be told before it sends its body.
+type Expects = bool;
 
 /// Decides about a complete head. Apart from what waits, so that the slots of
 /// the parser lie on the stack for a moment and in no task.
@@ -190,7 +193,8 @@ fn decide(head: &[u8], served: &Served, last: bool, started: (Instant, SystemTim
     }
     let mut canonical = Vec::with_capacity(512);
     head.write_canonical_for(arrived.target(), &mut canonical);
-    Course::Carried(Box::new(arrived), BytesMut::from(canonical.as_slice()), head.framing)
+    let canonical = BytesMut::from(canonical.as_slice());
+    Course::Carried(Box::new(arrived), canonical, head.framing, head.expect_continue)
 }
 
 async fn take_up(
@@ -207,14 +211,17 @@ async fn take_up(
             None
         }
         Course::Answered(answer, framing) => answered(transport, input, answer, framing).await,
-        Course::Carried(arrived, canonical, framing) => {
+        Course::Carried(arrived, canonical, framing, expects) => {
             let connection = Arc::clone(&served.connection);
-            let message = if arrived.is_upgrade() {
-                Message::upgrade(transport, connection, canonical, input)
+            let pace = served.settings.deadlines.pace;
+            let mut message = if arrived.is_upgrade() {
+                Message::upgrade(transport, connection, canonical, input, pace)
             } else {
-                let pace = served.settings.deadlines.pace;
                 Message::new(transport, connection, canonical, input, framing, pace)
             };
+            if expects {
+                message.wait_to_be_told();
+            }
             let session = ServerSession::new_http1(Box::new(message));
             let reused = served.engine.carry(session, *arrived, &served.shutdown).await;
             if let Some(fault) = served.connection.fault() {

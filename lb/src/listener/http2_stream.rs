@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
 use super::frames::FrameMeter;
-use super::pace::Watch;
+use super::pace::Taking;
 use super::transport::Transport;
 use crate::response::Closing;
 use crate::snapshot::Deadlines;
@@ -48,7 +48,7 @@ impl Verdict {
 pub(super) struct Http2Stream {
     transport: Transport,
     meter: FrameMeter,
-    writing: Watch,
+    writing: Taking,
     verdict: Verdict,
     head: Duration,
     handshake: Duration,
@@ -61,7 +61,7 @@ impl Http2Stream {
         Self {
             transport,
             meter: FrameMeter::default(),
-            writing: Watch::new(deadlines.pace),
+            writing: Taking::new(deadlines.pace),
             verdict,
             head: deadlines.head,
             handshake: deadlines.http2_handshake,
@@ -134,7 +134,7 @@ impl Http2Stream {
         match &wrote {
             Poll::Ready(Ok(value)) => self.writing.moved(bytes(value)),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending if self.writing.is_late(cx) => {
+            Poll::Pending if self.writing.is_late(cx, &self.transport) => {
                 self.verdict.pass(Closing::ResponseTooSlow);
                 return Poll::Ready(Err(io::Error::other("the response is taken too slowly")));
             }

@@ -19,7 +19,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
 use super::linger;
-use super::pace::Watch;
+use super::pace::{Taking, Watch};
 use super::transport::Transport;
 use crate::engine::Connection;
 use crate::head::{BodyDecoder, CHUNK_END, Framing, LAST_CHUNK, write_chunk_header};
@@ -40,6 +40,9 @@ const EARLY: usize = 4096;
 /// How the response that grants an upgrade begins.
 const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
 
+/// How a response begins that is not the last.
+const INTERIM: &[u8] = b"HTTP/1.1 1";
+
 /// One message on a connection.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -52,7 +55,10 @@ pub(super) struct Message {
     input: BytesMut,
     body: Body,
     reading: Watch,
-    writing: Watch,
+    writing: Taking,
+    /// The client waits for 100 (Continue), or a response, and sends nothing
+    /// before: whoever is slow, it is not the client.
+    untold: bool,
 }
 
 #[derive(Debug)]
@@ -93,7 +99,8 @@ impl Message {
             input,
             body,
             reading: Watch::new(pace),
-            writing: Watch::new(pace),
+            writing: Taking::new(pace),
+            untold: false,
         }
     }
 
@@ -103,11 +110,33 @@ impl Message {
         connection: Arc<Connection>,
         head: BytesMut,
         input: BytesMut,
+        pace: Pace,
     ) -> Self {
-        let no_pace = Pace { min_rate: 0, grace: std::time::Duration::ZERO };
-        let mut message = Self::new(transport, connection, head, input, Framing::None, no_pace);
+        let mut message = Self::new(transport, connection, head, input, Framing::None, pace);
         message.body = Body::Tunnel { open: false };
         message
+    }
+
+    /// The client sends its body only when it is told to (RFC 9110 §10.1.1).
+    pub(super) fn wait_to_be_told(&mut self) {
+        self.untold = true;
+    }
+
+    /// What is written tells the client whether to send, and the connection
+    /// whether it becomes a tunnel.
+    fn note_answer(&mut self, bytes: &[u8]) {
+        self.untold = false;
+        if !matches!(self.body, Body::Tunnel { open: false }) {
+            return;
+        }
+        if bytes.starts_with(SWITCHING) {
+            self.body = Body::Tunnel { open: true };
+            // Either side of a tunnel may be silent as long as the route says.
+            self.writing = Taking::unwatched();
+        } else if !bytes.starts_with(INTERIM) {
+            // A response like any other, and nothing in it is a switch.
+            self.body = Body::Done;
+        }
     }
 
     /// The connection, if the message was carried to its end and the next may
@@ -145,7 +174,7 @@ impl Message {
                 self.reading.moved(buf.filled().len() - before);
                 Poll::Ready(result)
             }
-            Poll::Pending if self.reading.is_late(cx) => Poll::Ready(Err(
+            Poll::Pending if !self.untold && self.reading.is_late(cx) => Poll::Ready(Err(
                 self.fail(Cause::ClientBodyTimeout, "the body comes too slowly".to_owned())
             )),
             Poll::Pending => Poll::Pending,
@@ -261,6 +290,10 @@ impl Message {
         Poll::Ready(Ok(()))
     }
 
+    fn is_taken_too_slowly(&mut self, cx: &mut Context<'_>) -> bool {
+        self.io.as_ref().is_some_and(|io| self.writing.is_late(cx, io.get_ref()))
+    }
+
     /// What a write came to, watched.
     fn wrote<T>(
         &mut self,
@@ -275,7 +308,7 @@ impl Message {
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending if self.writing.is_late(cx) => {
+            Poll::Pending if self.is_taken_too_slowly(cx) => {
                 self.connection.blame(Cause::ResponseTooSlow);
                 Poll::Ready(Err(io::Error::other("the response is taken too slowly")))
             }
@@ -343,9 +376,7 @@ impl AsyncWrite for Message {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Body::Tunnel { open } = &mut this.body {
-            *open |= buf.starts_with(SWITCHING);
-        }
+        this.note_answer(buf);
         let wrote = this.io()?.poll_write(cx, buf);
         this.wrote(cx, wrote, |bytes| *bytes)
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::transport::Transport;
 use crate::snapshot::Pace;
 
 /// Watches one direction of one message. A client may wait for as long as its
@@ -55,6 +56,62 @@ impl Watch {
             alarm.as_mut().reset(at);
         }
         matches!(alarm.as_mut().poll(cx), Poll::Ready(()))
+    }
+}
+
+/// Watches how a client takes what is sent to it.
+///
+/// The kernel takes more from us only when a good part of what it holds, 64 KiB
+/// and more, has gone: a client that takes a few kilobytes a second would seem
+/// to stand still. So before one is called late, what it has acknowledged counts.
+#[derive(Debug)]
+pub(super) struct Taking {
+    watch: Watch,
+    /// What was acknowledged when it was last looked at, in this wait.
+    acknowledged: Option<u64>,
+    /// Bytes that were counted when they were acknowledged, before the room that
+    /// they left was written to again.
+    counted: usize,
+}
+
+impl Taking {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self { watch: Watch::new(pace), acknowledged: None, counted: 0 }
+    }
+
+    /// Nobody is ever late.
+    pub(super) fn unwatched() -> Self {
+        Self::new(Pace { min_rate: 0, grace: Duration::ZERO })
+    }
+
+    /// Bytes have been written.
+    pub(super) fn moved(&mut self, bytes: usize) {
+        let again = bytes.min(self.counted);
+        self.counted -= again;
+        self.acknowledged = None;
+        self.watch.moved(bytes - again);
+    }
+
+    /// Nothing can be written. Whether the client took too long; wakes the task
+    /// when it will have.
+    pub(super) fn is_late(&mut self, cx: &mut Context<'_>, transport: &Transport) -> bool {
+        if self.watch.pace.min_rate == 0 {
+            return false;
+        }
+        if self.acknowledged.is_none() {
+            self.acknowledged = transport.acknowledged();
+        }
+        if !self.watch.is_late(cx) {
+            return false;
+        }
+        let (Some(before), Some(now)) = (self.acknowledged, transport.acknowledged()) else {
+            return true;
+        };
+        self.acknowledged = Some(now);
+        let Ok(taken @ 1..) = usize::try_from(now.saturating_sub(before)) else { return true };
+        self.counted += taken;
+        self.watch.moved(taken);
+        self.watch.is_late(cx)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
-use nix::{libc, setsockopt_impl, sockopt_impl};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::accept::Held;
 use super::transport::Raw;
 use crate::engine::Ends;
 use crate::policy::ListenerId;
@@ -191,6 +193,28 @@ sockopt_impl!(
     i32
 );
 
+#[cfg(target_os = "linux")]
+sockopt_impl!(
+    /// TCP_INFO (tcp(7)): the beginning of `struct tcp_info`, as far as it is
+    /// read. nix refuses an answer that is shorter than what was asked for, and
+    /// libc's declaration is longer than that of many kernels.
+    Info,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u64; 16]
+);
+
+/// How many bytes the peer has acknowledged (RFC 4898,
+/// `tcpEStatsAppHCThruOctetsAcked`).
+pub(super) fn acknowledged(stream: &TcpStream) -> Option<u64> {
+    // tcpi_bytes_acked lies at byte 120, since Linux 4.1.
+    #[cfg(target_os = "linux")]
+    return nix::sys::socket::getsockopt(stream, Info).ok().map(|info| info[15]);
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Binds a path. A socket file that nobody listens on is left over from a
 /// process that died, and is replaced.
 fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListener> {
@@ -242,6 +266,22 @@ impl Socket {
 }
 
 impl Accepted {
+    /// A connection that was let in.
+    pub(super) fn into_raw(self, held: Held) -> Raw {
+        match self {
+            Self::Tcp(stream, _) => Raw::tcp(stream, held),
+            Self::Unix(stream) => Raw::unix(stream, held),
+        }
+    }
+
+    /// The number of its descriptor.
+    pub(super) fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream, _) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
     /// Both ends; the loopback address for the peer of a Unix socket.
     pub(super) fn ends(&self) -> Ends {
         match self {
@@ -253,15 +293,6 @@ impl Accepted {
             Self::Unix(_) => {
                 Ends { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), peer_port: 0, local: None }
             }
-        }
-    }
-}
-
-impl From<Accepted> for Raw {
-    fn from(accepted: Accepted) -> Self {
-        match accepted {
-            Accepted::Tcp(stream, _) => stream.into(),
-            Accepted::Unix(stream) => stream.into(),
         }
     }
 }

@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use super::accept::Held;
+use super::gate::Admission;
+
 /// What a connection is read from and written to.
 #[derive(Debug)]
 pub(super) enum Transport {
@@ -24,6 +27,8 @@ pub(super) struct Raw {
     socket: Socket,
     /// Comes before what the socket has; empty almost always.
     prefix: Bytes,
+    /// Given back when the socket is closed, however long that takes.
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -32,19 +37,20 @@ enum Socket {
     Unix(UnixStream),
 }
 
-impl From<TcpStream> for Raw {
-    fn from(stream: TcpStream) -> Self {
-        Self { socket: Socket::Tcp(stream), prefix: Bytes::new() }
-    }
-}
-
-impl From<UnixStream> for Raw {
-    fn from(stream: UnixStream) -> Self {
-        Self { socket: Socket::Unix(stream), prefix: Bytes::new() }
-    }
-}
-
 impl Raw {
+    pub(super) fn tcp(stream: TcpStream, held: Held) -> Self {
+        Self { socket: Socket::Tcp(stream), prefix: Bytes::new(), held }
+    }
+
+    pub(super) fn unix(stream: UnixStream, held: Held) -> Self {
+        Self { socket: Socket::Unix(stream), prefix: Bytes::new(), held }
+    }
+
+    /// Its right to be connected.
+    pub(super) fn admission(&mut self) -> &mut Admission {
+        &mut self.held.admission
+    }
+
     /// Puts bytes back before what the socket has.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
         self.prefix = bytes;
@@ -52,6 +58,19 @@ impl Raw {
 }
 
 impl Transport {
+    /// How many bytes the other end has acknowledged since the connection
+    /// stands, TLS included; `None` where nobody counts them.
+    pub(super) fn acknowledged(&self) -> Option<u64> {
+        let raw = match self {
+            Self::Clear(raw) => raw,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        match &raw.socket {
+            Socket::Tcp(stream) => super::socket::acknowledged(stream),
+            Socket::Unix(_) => None,
+        }
+    }
+
     /// Waits for bytes without owning a buffer, and puts what has come into
     /// `input`. How many; 0 is the end.
     pub(super) async fn wait(&mut self, input: &mut BytesMut) -> io::Result<usize> {

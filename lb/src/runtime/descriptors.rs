@@ -1,10 +1,17 @@
 //! Descriptors: how many there are, and how many connections they carry.
 
+use std::os::fd::RawFd;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// What is not for connections: listeners, logs, checks, names, the status
 /// server, and the eventfds of the workers.
 const RESERVE: u64 = 128;
+
+/// What is left of [`RESERVE`] when connections have taken more than they
+/// should: the status server must answer, logs must open again, and exchanges
+/// that were let in must find an endpoint.
+const KEPT: u64 = 32;
 
 /// Raises the limit on open files as far as the process may (nginx:
 /// `worker_rlimit_nofile`), and gives what it is then.
@@ -31,9 +38,21 @@ pub(super) fn room(configured: Option<u32>, files: u64) -> usize {
     configured as usize
 }
 
+/// The number from which descriptors are not for clients.
+pub(super) fn for_clients(files: u64) -> RawFd {
+    RawFd::try_from(files - KEPT.min(files / 4)).unwrap_or(RawFd::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_descriptors_are_not_for_clients() {
+        assert_eq!(for_clients(1024), 992);
+        assert_eq!(for_clients(64), 48);
+        assert_eq!(for_clients(u64::MAX), RawFd::MAX);
+    }
 
     #[test]
     fn a_connection_has_room_for_its_endpoint() {

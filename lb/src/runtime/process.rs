@@ -74,7 +74,11 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
         .listeners
         .iter()
         .map(|listener| ListenerShare {
-            gate: Arc::new(Gate::new(Arc::clone(&room), &listener.connections.limits)),
+            gate: Arc::new(Gate::new(
+                Arc::clone(&room),
+                descriptors::for_clients(files),
+                &listener.connections.limits,
+            )),
             closings: Arc::new(shared.metrics.closings(&listener.name)),
         })
         .collect();

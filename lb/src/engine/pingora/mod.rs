@@ -184,6 +184,7 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(Some(0));
         }
         self.close_after_the_last(session, exchange);
+        exchange.persistent = session.get_keepalive().is_some();
         let (read, write) = patience(session, exchange);
         session.set_read_timeout(read);
         session.set_write_timeout(write);
@@ -266,6 +267,11 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         if !response.status.is_informational() {
+            if exchange.persistent {
+                // Pingora gives the connection up when it passes 100 (Continue)
+                // on, since the body has not come yet.
+                session.set_keepalive(Some(0));
+            }
             self.close_after_the_last(session, exchange);
         }
         forward::edit_response(session, response, exchange)

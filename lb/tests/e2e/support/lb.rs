@@ -40,6 +40,19 @@ impl Lb {
 
     /// Starts `lb` and waits only until its sockets are bound.
     pub async fn launch(yaml: &str) -> Self {
+        Self::launch_as(yaml, Command::new(env!("CARGO_BIN_EXE_lb"))).await
+    }
+
+    /// The same, with so many descriptors.
+    #[allow(dead_code, reason = "of the tests that share this, only some need it")]
+    pub async fn launch_with_descriptors(yaml: &str, descriptors: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_lb")]);
+        Self::launch_as(yaml, shell).await
+    }
+
+    async fn launch_as(yaml: &str, mut command: Command) -> Self {
         let directory = TempDir::new().unwrap();
         let certificates = Certificates::new(directory.path());
         certificates.issue("api", &["api.test", "localhost", "127.0.0.1"]);
@@ -50,7 +63,7 @@ impl Lb {
             format!("version: 1\nstatus: {{ address: \"127.0.0.1:0\" }}\n{yaml}"),
         )
         .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lb"))
+        let mut child = command
             .args(["run", "--config"])
             .arg(&config)
             .env_remove("RUST_LOG")
