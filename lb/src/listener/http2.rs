@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use ::pingora::protocols::{Digest, Stream};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::Connection;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::accept::{Served, stopping};
@@ -80,17 +80,18 @@ async fn streams(
     let idle = served.settings.deadlines.idle;
     let mut shutdown = served.shutdown.clone();
     let digest = Arc::new(Digest::default());
-    let active = Arc::new(AtomicUsize::new(0));
+    let running = Arc::new(Mutex::new(Running { streams: 0, idle_since: Instant::now() }));
     let (mut malformed, mut requests) = (0, 0);
-    let mut closing = false;
-    let mut idle_at = Instant::now() + idle;
+    // Since when we want to be rid of the connection.
+    let mut closing: Option<Instant> = None;
+    let mut look_at = Instant::now() + idle;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stopping(&mut shutdown), if !closing => {
+            () = stopping(&mut shutdown), if closing.is_none() => {
                 connection.graceful_shutdown();
-                closing = true;
-                idle_at = Instant::now() + GOODBYE;
+                closing = Some(Instant::now());
+                look_at = Instant::now() + GOODBYE;
                 continue;
             }
             accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
@@ -100,24 +101,30 @@ async fn streams(
                 say_goodbye(&mut connection, &digest).await;
                 return;
             }
-            () = sleep_until(idle_at) => {
-                if active.load(Ordering::Relaxed) == 0 {
-                    if closing {
-                        return;
+            () = sleep_until(look_at) => {
+                let now = Instant::now();
+                let idle_since = running.lock().idle_since();
+                look_at = now + if closing.is_some() { GOODBYE } else { idle };
+                match (idle_since, closing) {
+                    (None, _) => {}
+                    // The last response is on its way still.
+                    (_, Some(since)) if verdict.is_blocked() && now < since + idle => {}
+                    // A client that does not answer GOAWAY is not waited for.
+                    (_, Some(_)) => return,
+                    (Some(since), None) if now < since + idle => look_at = since + idle,
+                    (Some(_), None) => {
+                        served.closed(Closing::IdleTimeout);
+                        connection.graceful_shutdown();
+                        closing = Some(now);
+                        look_at = now + GOODBYE;
                     }
-                    served.closed(Closing::IdleTimeout);
-                    connection.graceful_shutdown();
-                    closing = true;
                 }
-                // A client that does not answer GOAWAY is not waited for.
-                idle_at = Instant::now() + if closing { GOODBYE } else { idle };
                 continue;
             }
         };
-        idle_at = Instant::now() + idle;
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
-                let busy = Busy::new(&active);
+                let busy = Busy::new(&running);
                 let (engine, client) = (Arc::clone(&served.engine), Arc::clone(&served.connection));
                 let shutdown = served.shutdown.clone();
                 tokio::spawn(async move {
@@ -125,11 +132,12 @@ async fn streams(
                     engine.carry_http2(session, &client, &shutdown).await;
                 });
                 requests += 1;
-                if !closing && served.settings.limits.requests.is_some_and(|most| requests >= most)
-                {
+                let most = served.settings.limits.requests;
+                if closing.is_none() && most.is_some_and(|most| requests >= most) {
                     served.closed(Closing::RequestLimit);
                     connection.graceful_shutdown();
-                    closing = true;
+                    closing = Some(Instant::now());
+                    look_at = Instant::now() + GOODBYE;
                 }
             }
             Ok(Some(H2Accept::Rejected)) => {
@@ -141,9 +149,9 @@ async fn streams(
                     return;
                 }
             }
-            Ok(None) => return,
-            Err(error) => {
-                if let Some(why) = verdict.closing().or_else(|| reason_of(&error)) {
+            // What h2 has to say of its own limits went by below.
+            Ok(None) | Err(_) => {
+                if let Some(why) = verdict.closing() {
                     served.closed(why);
                 }
                 return;
@@ -166,41 +174,34 @@ async fn say_goodbye(connection: &mut Connection<Stream, Bytes>, digest: &Arc<Di
     let _ = timeout(GOODBYE, told).await;
 }
 
-/// Why h2 ended the connection; `None` when the client just went.
-fn reason_of(error: &::pingora::Error) -> Option<Closing> {
-    let mut source = std::error::Error::source(error);
-    let error = loop {
-        match source?.downcast_ref::<h2::Error>() {
-            Some(error) => break error,
-            None => source = source?.source(),
-        }
-    };
-    if error.is_io() || error.is_remote() {
-        return None;
+/// The streams of a connection that run.
+struct Running {
+    streams: usize,
+    /// When the last one ended.
+    idle_since: Instant,
+}
+
+impl Running {
+    /// Since when there is none.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.streams == 0).then_some(self.idle_since)
     }
-    // What h2 tells of its own limits is the debug data of its GOAWAY.
-    let said = error.to_string();
-    Some(match () {
-        () if said.contains("too_many_resets") => Closing::Http2ResetFlood,
-        () if said.contains("too_many_internal_resets") => Closing::Http2MadeYouReset,
-        () if said.contains("too_many_continuations") => Closing::Http2ContinuationFlood,
-        () if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) => Closing::Http2HeaderBomb,
-        () => Closing::Http2ProtocolError,
-    })
 }
 
 /// A stream that runs.
-struct Busy(Arc<AtomicUsize>);
+struct Busy(Arc<Mutex<Running>>);
 
 impl Busy {
-    fn new(active: &Arc<AtomicUsize>) -> Self {
-        active.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(active))
+    fn new(running: &Arc<Mutex<Running>>) -> Self {
+        running.lock().streams += 1;
+        Self(Arc::clone(running))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut running = self.0.lock();
+        running.streams -= 1;
+        running.idle_since = Instant::now();
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,25 +21,38 @@ use super::transport::Transport;
 use crate::response::Closing;
 use crate::snapshot::Deadlines;
 
-/// Why a connection has to end, once it has to.
+/// What the stream tells of a connection: why it has to end, once it has to.
 #[derive(Debug, Clone)]
-pub(super) struct Verdict(Arc<AtomicU8>);
+pub(super) struct Verdict(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    closing: AtomicU8,
+    blocked: AtomicBool,
+}
 
 const NONE: u8 = u8::MAX;
 
 impl Default for Verdict {
     fn default() -> Self {
-        Self(Arc::new(AtomicU8::new(NONE)))
+        let (closing, blocked) = (AtomicU8::new(NONE), AtomicBool::new(false));
+        Self(Arc::new(Told { closing, blocked }))
     }
 }
 
 impl Verdict {
     pub(super) fn closing(&self) -> Option<Closing> {
-        Closing::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied()
+        Closing::ALL.get(usize::from(self.0.closing.load(Ordering::Relaxed))).copied()
     }
 
     fn pass(&self, closing: Closing) {
-        let _ = self.0.compare_exchange(NONE, closing as u8, Ordering::Relaxed, Ordering::Relaxed);
+        let told = &self.0.closing;
+        let _ = told.compare_exchange(NONE, closing as u8, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether there are bytes that the client does not take.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.0.blocked.load(Ordering::Relaxed)
     }
 }
 
@@ -73,7 +86,7 @@ impl Http2Stream {
     fn pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (patience, closing) = if !self.meter.settings_seen() {
             (self.handshake, Closing::Http2HandshakeTimeout)
-        } else if self.meter.in_header_block() {
+        } else if self.meter.open_head().is_some() {
             (self.head, Closing::HeadTimeout)
         } else {
             self.alarm = None;
@@ -107,13 +120,14 @@ impl AsyncRead for Http2Stream {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        let in_block = this.meter.in_header_block();
+        let head = this.meter.open_head();
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 if let Err(closing) = this.meter.received(&buf.filled()[before..], Instant::now()) {
                     return this.end(closing, cx);
                 }
-                if this.meter.settings_seen() && !(in_block && this.meter.in_header_block()) {
+                if this.meter.settings_seen() && (head.is_none() || head != this.meter.open_head())
+                {
                     this.alarm = None;
                 }
                 Poll::Ready(Ok(()))
@@ -131,6 +145,7 @@ impl Http2Stream {
         wrote: Poll<io::Result<T>>,
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
+        self.verdict.0.blocked.store(wrote.is_pending(), Ordering::Relaxed);
         match &wrote {
             Poll::Ready(Ok(value)) => self.writing.moved(bytes(value)),
             Poll::Ready(Err(_)) => {}

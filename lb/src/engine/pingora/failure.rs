@@ -78,7 +78,16 @@ pub(super) fn exchange_failed(
         error.set_retry(false);
         return error;
     }
-    let (cause, kind) = classify(exchange, &error);
+    let (cause, kind) = match classify(exchange, &error) {
+        // Pingora has no time for the body of an HTTP/2 client: an endpoint that
+        // waits for the rest of a request is not late.
+        (Cause::UpstreamReadTimeout, _)
+            if session.is_http2() && !session.as_downstream_mut().is_body_done() =>
+        {
+            (Cause::ClientBodyTimeout, Kind::Final)
+        }
+        found => found,
+    };
     // A pooled connection that the endpoint closed in the meantime is nobody's
     // fault. What may be repeated is sent again on a new connection, which
     // costs neither an attempt nor the budget.

@@ -1,6 +1,6 @@
 //! The PROXY protocol towards endpoints: who the client is, before anything else.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use ::pingora::protocols::l4::stream::Stream;
 use ::pingora::upstreams::peer::HttpPeer;
 use ::pingora::{Error, ErrorType, Result};
 use async_trait::async_trait;
+use nix::errno::Errno;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -31,9 +32,7 @@ pub(super) fn announce(
     });
     let mut header = Vec::with_capacity(64);
     write_v2(&mut header, addresses);
-    let mut key = target.header_keys.build_hasher();
-    (target.pool_key, &header).hash(&mut key);
-    peer.group_key = key.finish();
+    peer.group_key = target.header_keys.hash_one((target.pool_key, &header));
     peer.options.custom_l4 = Some(Arc::new(Announced { header }));
 }
 
@@ -70,5 +69,11 @@ impl Announced {
 }
 
 fn refused(error: std::io::Error) -> Box<Error> {
-    Error::because(ErrorType::ConnectError, "cannot connect", error)
+    // Our own want of ports or descriptors is told apart, as Pingora does.
+    let kind = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE) => ErrorType::SocketError,
+        Some(Errno::EADDRNOTAVAIL) => ErrorType::BindError,
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(kind, "cannot connect", error)
 }
