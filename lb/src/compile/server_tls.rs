@@ -10,7 +10,7 @@ use crate::config::{
 use crate::snapshot::ListenerTls;
 use crate::tls::{
     self, CertificateFiles, CipherSuiteName, ClientAuth, KeyExchangeName, LoadedCertificate,
-    ProcessSecret, ServerTls, ServerTlsSettings, TicketSecret, TicketSource,
+    ProcessSecret, ServerTls, ServerTlsError, ServerTlsSettings, TicketSecret, TicketSource,
 };
 
 /// How long before its end a certificate is worth a word.
@@ -100,9 +100,24 @@ pub(super) fn server_tls(
             forward_identity,
         }),
         Err(error) => {
+            let path = key_at_fault(&error).iter().fold(path, |path, key| path.join(*key));
             context.error(path, error.to_string());
             None
         }
+    }
+}
+
+/// The key, below `tls`, that has to change.
+fn key_at_fault(error: &ServerTlsError) -> &'static [&'static str] {
+    match error {
+        ServerTlsError::NoCertificate(_) => &["certificates"],
+        ServerTlsError::NoSuiteForTls13
+        | ServerTlsError::NoSuiteForTls12
+        | ServerTlsError::NoSuiteForCertificate => &["ciphers"],
+        ServerTlsError::NoKeyExchange | ServerTlsError::NoKeyExchangeForTls12 => &["key_exchange"],
+        ServerTlsError::ClientAuth(_) => &["client_auth", "ca"],
+        ServerTlsError::Tickets => &["ticket_key_files"],
+        ServerTlsError::Rustls(_) => &[],
     }
 }
 
@@ -229,7 +244,7 @@ fn tickets(files: &[PathBuf], path: &Path, context: &mut Context<'_>) -> Option<
         return match ProcessSecret::shared() {
             Ok(secret) => Some(TicketSource::Process(secret)),
             Err(_) => {
-                context.error(path.clone(), tls::ServerTlsError::Tickets.to_string());
+                context.error(path.clone(), ServerTlsError::Tickets.to_string());
                 None
             }
         };
