@@ -145,9 +145,10 @@ pub(super) fn certificate(
 ) -> Option<(CertificateFiles, LoadedCertificate)> {
     let Certificate { cert, key, key_password_file } = written;
     let (cert, key) = (context.file(cert), context.file(key));
-    let password = match key_password_file {
+    let password_file = key_password_file.as_ref().map(|file| context.file(file));
+    let password = match &password_file {
         None => None,
-        Some(file) => match tls::load_password(&context.file(file)) {
+        Some(file) => match tls::load_password(file) {
             Ok(password) => Some(password),
             Err(error) => {
                 context.error(path.join("key_password_file"), error.to_string());
@@ -167,7 +168,7 @@ pub(super) fn certificate(
     match tls::load_certificate(&cert, &key, password.as_deref().map(Vec::as_slice)) {
         Ok(certificate) => {
             warn_of_expiry(&certificate, path.join("cert"), context);
-            Some((CertificateFiles { cert, key, password }, certificate))
+            Some((CertificateFiles { cert, key, password_file }, certificate))
         }
         Err(error) => {
             context.error(path.join("key"), error.to_string());
