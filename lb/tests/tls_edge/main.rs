@@ -28,6 +28,7 @@ mod shared_tickets;
 #[path = "../e2e/support/mod.rs"]
 mod support;
 mod upstream_names;
+mod upstream_pools;
 mod upstream_sessions;
 mod upstreams;
 mod wire;
