@@ -77,7 +77,10 @@ fn encrypted_keys_of_either_form_are_named_as_such() {
             .expect("openssl is installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let problem = &compile(&directory).problems[0];
-        assert!(problem.message.contains("leaf.key is encrypted; decrypt it first"), "{problem}");
+        assert!(
+            problem.message.contains("leaf.key is encrypted; give key_password_file"),
+            "{problem}"
+        );
         std::fs::copy(&plain, &key).unwrap();
     }
 }

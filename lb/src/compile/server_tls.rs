@@ -10,7 +10,7 @@ use crate::config::{
 use crate::snapshot::ListenerTls;
 use crate::tls::{
     self, CertificateFiles, CipherSuiteName, ClientAuth, KeyExchangeName, LoadedCertificate,
-    ProcessSecret, ServerTls, ServerTlsSettings, TicketSecret, TicketSource,
+    ProcessSecret, ServerTls, ServerTlsError, ServerTlsSettings, TicketSecret, TicketSource,
 };
 
 /// How long before its end a certificate is worth a word.
@@ -100,9 +100,24 @@ pub(super) fn server_tls(
             forward_identity,
         }),
         Err(error) => {
+            let path = key_at_fault(&error).iter().fold(path, |path, key| path.join(*key));
             context.error(path, error.to_string());
             None
         }
+    }
+}
+
+/// The key, below `tls`, that has to change.
+fn key_at_fault(error: &ServerTlsError) -> &'static [&'static str] {
+    match error {
+        ServerTlsError::NoCertificate(_) => &["certificates"],
+        ServerTlsError::NoSuiteForTls13
+        | ServerTlsError::NoSuiteForTls12
+        | ServerTlsError::NoSuiteForCertificate => &["ciphers"],
+        ServerTlsError::NoKeyExchange | ServerTlsError::NoKeyExchangeForTls12 => &["key_exchange"],
+        ServerTlsError::ClientAuth(_) => &["client_auth", "ca"],
+        ServerTlsError::Tickets => &["ticket_key_files"],
+        ServerTlsError::Rustls(_) => &[],
     }
 }
 
@@ -130,9 +145,10 @@ pub(super) fn certificate(
 ) -> Option<(CertificateFiles, LoadedCertificate)> {
     let Certificate { cert, key, key_password_file } = written;
     let (cert, key) = (context.file(cert), context.file(key));
-    let password = match key_password_file {
+    let password_file = key_password_file.as_ref().map(|file| context.file(file));
+    let password = match &password_file {
         None => None,
-        Some(file) => match tls::load_password(&context.file(file)) {
+        Some(file) => match tls::load_password(file) {
             Ok(password) => Some(password),
             Err(error) => {
                 context.error(path.join("key_password_file"), error.to_string());
@@ -152,7 +168,7 @@ pub(super) fn certificate(
     match tls::load_certificate(&cert, &key, password.as_deref().map(Vec::as_slice)) {
         Ok(certificate) => {
             warn_of_expiry(&certificate, path.join("cert"), context);
-            Some((CertificateFiles { cert, key, password }, certificate))
+            Some((CertificateFiles { cert, key, password_file }, certificate))
         }
         Err(error) => {
             context.error(path.join("key"), error.to_string());
@@ -229,7 +245,7 @@ fn tickets(files: &[PathBuf], path: &Path, context: &mut Context<'_>) -> Option<
         return match ProcessSecret::shared() {
             Ok(secret) => Some(TicketSource::Process(secret)),
             Err(_) => {
-                context.error(path.clone(), tls::ServerTlsError::Tickets.to_string());
+                context.error(path.clone(), ServerTlsError::Tickets.to_string());
                 None
             }
         };

@@ -17,7 +17,7 @@ use crate::upstream::{
     CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, Registry, TlsIdentity, Upstream,
     UpstreamTls,
 };
-use crate::values::{KeyPart, Span, StatusRange};
+use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
 /// As many keys as nginx's 10 MB zone holds on 64 bits.
 const DEFAULT_MAX_KEYS: u32 = 80_000;
@@ -140,7 +140,7 @@ fn compile_upstream(
         hash_key,
         endpoints: compiled,
         protocol,
-        tls: upstream_tls(tls.as_ref(), protocol, &path, context),
+        tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, context),
         send_proxy: match send_proxy {
             Some(SendProxy::V2) => true,
             None => false,
@@ -163,10 +163,11 @@ fn compile_upstream(
 fn upstream_tls(
     written: Option<&config::UpstreamTls>,
     protocol: Protocol,
+    endpoints: &[config::Endpoint],
     path: &Path,
     context: &mut Context<'_>,
 ) -> Option<UpstreamTls> {
-    let path = path.join("tls");
+    let (upstream, path) = (path, path.join("tls"));
     if !protocol.is_tls() {
         if written.is_some() {
             context.error(path, "tls only goes with protocol: https or h2");
@@ -186,6 +187,22 @@ fn upstream_tls(
             path.join("server_name"),
             format!("\"{name}\" is not a name that TLS can ask for"),
         );
+    }
+    match &server_name {
+        Some(name) if is_asked_for_otherwise(name) => {
+            context.error(path.join("server_name"), no_underscore(name));
+        }
+        Some(_) => {}
+        None => {
+            for (index, config::Endpoint { address, weight: _ }) in endpoints.iter().enumerate() {
+                if let EndpointAddress::Name(name, _) = address
+                    && is_asked_for_otherwise(name)
+                {
+                    let message = format!("{}; give tls.server_name", no_underscore(name));
+                    context.error(upstream.join("endpoints").join(index), message);
+                }
+            }
+        }
     }
     let presented = match client_certificate {
         None => Some(None),
@@ -225,6 +242,16 @@ fn upstream_tls(
     let identity = (authorities.is_some() || certificate.is_some())
         .then_some(TlsIdentity { authorities, certificate });
     Some(UpstreamTls { identity, server_name, client })
+}
+
+/// Pingora asks for such a name, and verifies it, with `-` for `_` in its first
+/// label: for another host's. Health checks would ask for this one.
+fn is_asked_for_otherwise(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(first, rest)| first.contains('_') && rest.contains('.'))
+}
+
+fn no_underscore(name: &str) -> String {
+    format!("TLS cannot ask for \"{name}\": a host's first label has no \"_\" (RFC 952)")
 }
 
 fn check_settings(

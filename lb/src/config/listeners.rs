@@ -44,9 +44,10 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// What becomes of a client that asks for a name without certificate, or for none.
     pub unknown_sni: Option<UnknownSni>,
-    /// Cipher suites by their IANA names; the library's choice if omitted.
+    /// Cipher suites by their IANA names, most wanted first; the library's, in
+    /// the client's order, if omitted.
     pub ciphers: Option<Vec<String>>,
-    /// Key exchange groups by name, most wanted first.
+    /// Key exchange groups by name; of those in common the client's first is used.
     pub key_exchange: Option<Vec<String>>,
     /// Certificates of clients.
     pub client_auth: Option<ClientAuth>,

@@ -119,7 +119,11 @@ impl Collector for SnapshotGauges {
         }
         for listener in &snapshot.listeners {
             let Some(tls) = &listener.tls else { continue };
-            for (name, expires) in tls.certificates.expiries() {
+            // Several of one name, such as ECDSA and RSA, are one series: the
+            // first that expires is what matters.
+            let mut expiries = tls.certificates.expiries();
+            expiries.sort_by_key(|(_, expires)| std::cmp::Reverse(*expires));
+            for (name, expires) in expiries {
                 self.expiry.with_label_values(&[&*listener.name, &*name]).set(expires);
             }
         }

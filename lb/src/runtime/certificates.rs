@@ -1,6 +1,7 @@
 //! Certificates and ticket keys whose files change while we serve.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -40,14 +41,16 @@ pub(super) fn watch(snapshot: &Arc<Snapshot>, metrics: &Metrics) -> Certificates
         if let (Some(tickets), false) = (&tls.tickets, tls.ticket_key_files.is_empty()) {
             reloader.add_ticket_keys(name, tls.ticket_key_files.clone(), tickets);
         }
-        failing.insert(name.to_owned(), metrics.certificate_reload_failed(name));
+        let failed =
+            Failing { files: HashSet::new(), gauge: metrics.certificate_reload_failed(name) };
+        failing.insert(name.to_owned(), failed);
         reloaded.insert(name.to_owned(), metrics.certificate_reloads(name));
     }
     let reminder = tokio::spawn(remind(Arc::clone(snapshot)));
     if failing.is_empty() {
         return Certificates { _watch: None, reminder };
     }
-    let report = Report { failing, reloaded };
+    let mut report = Report { failing, reloaded };
     let watch = tls::watch(reloader, WatchTimes::default(), move |outcomes| {
         outcomes.iter().for_each(|outcome| report.tell(outcome));
     });
@@ -67,37 +70,45 @@ pub(super) fn watch(snapshot: &Arc<Snapshot>, metrics: &Metrics) -> Certificates
 
 /// Tells what came of changed files.
 struct Report {
-    failing: HashMap<String, IntGauge>,
+    failing: HashMap<String, Failing>,
     reloaded: HashMap<String, IntCounter>,
 }
 
+/// A listener has failed while any of its files has.
+struct Failing {
+    files: HashSet<PathBuf>,
+    gauge: IntGauge,
+}
+
 impl Report {
-    fn tell(&self, outcome: &ReloadOutcome) {
+    fn tell(&mut self, outcome: &ReloadOutcome) {
         match outcome {
-            ReloadOutcome::Reloaded { listener, names, expires } => {
+            ReloadOutcome::Reloaded { listener, file, names, expires } => {
                 let names = names.join(",");
                 tracing::info!(%listener, names, expires, "certificate reloaded");
-                self.succeeded(listener);
+                self.succeeded(listener, file);
             }
-            ReloadOutcome::TicketKeysReloaded { listener } => {
+            ReloadOutcome::TicketKeysReloaded { listener, file } => {
                 tracing::info!(%listener, "ticket keys reloaded");
-                self.succeeded(listener);
+                self.succeeded(listener, file);
             }
             ReloadOutcome::Failed { listener, file, error } => {
                 tracing::error!(
                     %listener, file = %file.display(), %error,
                     "certificate_reload_failed: the old one stays in use"
                 );
-                if let Some(gauge) = self.failing.get(&**listener) {
-                    gauge.set(1);
+                if let Some(failing) = self.failing.get_mut(&**listener) {
+                    failing.files.insert(file.clone());
+                    failing.gauge.set(1);
                 }
             }
         }
     }
 
-    fn succeeded(&self, listener: &str) {
-        if let Some(gauge) = self.failing.get(listener) {
-            gauge.set(0);
+    fn succeeded(&mut self, listener: &str, file: &Path) {
+        if let Some(failing) = self.failing.get_mut(listener) {
+            failing.files.remove(file);
+            failing.gauge.set(i64::from(!failing.files.is_empty()));
         }
         if let Some(counter) = self.reloaded.get(listener) {
             counter.inc();

@@ -13,8 +13,8 @@ pub fn certificates_to_pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
 
 /// The chain and the key of a pair of files as PEM texts, the key decrypted.
 pub fn pair_to_pem(files: &CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
-    let password = files.password.as_ref().map(|password| password.as_slice());
-    let key = load_private_key(&files.key, password)?;
+    let password = files.password()?;
+    let key = load_private_key(&files.key, password.as_ref().map(|word| word.as_slice()))?;
     let label = match &key {
         PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
         PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",

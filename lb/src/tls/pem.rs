@@ -60,7 +60,7 @@ pub enum CertificateError {
         error: pem::Error,
     },
     /// The key is encrypted.
-    #[error("{file} is encrypted; decrypt it first, for instance with openssl pkey")]
+    #[error("{file} is encrypted; give key_password_file, or decrypt it with openssl pkey")]
     Encrypted {
         /// The file.
         file: String,

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::store::CertificateStore;
 use super::ticket_secret::{TicketKeyError, TicketSecret};
 use super::tickets::Ticketer;
-use super::{CertificateError, LoadedCertificate, load_certificate};
+use super::{CertificateError, LoadedCertificate, load_certificate, load_password};
 
 /// How often files are read that change while they are read. After that it is
 /// left to the next time.
@@ -32,8 +32,15 @@ pub struct CertificateFiles {
     pub cert: PathBuf,
     /// The key.
     pub key: PathBuf,
-    /// The password of the key, if it has one.
-    pub password: Option<Zeroizing<Vec<u8>>>,
+    /// Where the password of the key is, if it has one.
+    pub password_file: Option<PathBuf>,
+}
+
+impl CertificateFiles {
+    /// The password of the key, as it is now.
+    pub(super) fn password(&self) -> Result<Option<Zeroizing<Vec<u8>>>, CertificateError> {
+        self.password_file.as_deref().map(load_password).transpose()
+    }
 }
 
 /// What has come of files that changed.
@@ -43,6 +50,8 @@ pub enum ReloadOutcome {
     Reloaded {
         /// The listener's name.
         listener: Arc<str>,
+        /// The certificate's file.
+        file: PathBuf,
         /// The DNS names of the new one.
         names: Vec<String>,
         /// When it expires, in seconds since the epoch.
@@ -52,6 +61,8 @@ pub enum ReloadOutcome {
     TicketKeysReloaded {
         /// The listener's name.
         listener: Arc<str>,
+        /// The file that encrypts.
+        file: PathBuf,
     },
     /// The new files cannot be used; what was there before stays.
     Failed {
@@ -266,7 +277,12 @@ struct CertificateSource {
 
 impl Source for CertificateSource {
     fn paths(&self) -> Vec<&Path> {
-        vec![&self.files.cert, &self.files.key]
+        let CertificateFiles { cert, key, password_file } = &self.files;
+        [Some(cert), Some(key), password_file.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect()
     }
 
     fn load(
@@ -274,7 +290,8 @@ impl Source for CertificateSource {
         listener: &Arc<str>,
         recovered: bool,
     ) -> Result<Option<ReloadOutcome>, ReloadError> {
-        let CertificateFiles { cert, key, password } = &self.files;
+        let CertificateFiles { cert, key, password_file: _ } = &self.files;
+        let password = self.files.password()?;
         let loaded = load_certificate(cert, key, password.as_ref().map(|word| word.as_slice()))?;
         let LoadedCertificate { names, expires, .. } = loaded.clone();
         let mut certificates = self.store.certificates();
@@ -286,8 +303,8 @@ impl Source for CertificateSource {
             // It cannot be empty: there is at least the one just put in.
             let _ = self.store.replace(certificates);
         }
-        let listener = Arc::clone(listener);
-        Ok((new || recovered).then(|| ReloadOutcome::Reloaded { listener, names, expires }))
+        let (listener, file) = (Arc::clone(listener), cert.clone());
+        Ok((new || recovered).then(|| ReloadOutcome::Reloaded { listener, file, names, expires }))
     }
 }
 
@@ -311,7 +328,8 @@ impl Source for TicketKeySource {
         let secrets = self.files.iter().map(|file| TicketSecret::load(file));
         let new = self.ticketer.replace(secrets.collect::<Result<_, _>>()?);
         let listener = Arc::clone(listener);
-        Ok((new || recovered).then(|| ReloadOutcome::TicketKeysReloaded { listener }))
+        let file = self.files.first().cloned().unwrap_or_default();
+        Ok((new || recovered).then(|| ReloadOutcome::TicketKeysReloaded { listener, file }))
     }
 }
 

@@ -34,7 +34,11 @@ impl Files {
 }
 
 fn files(directory: &Path) -> CertificateFiles {
-    CertificateFiles { cert: directory.join("a.pem"), key: directory.join("a.key"), password: None }
+    CertificateFiles {
+        cert: directory.join("a.pem"),
+        key: directory.join("a.key"),
+        password_file: None,
+    }
 }
 
 fn watched(files: CertificateFiles) -> (Arc<CertificateStore>, Reloader) {
@@ -55,7 +59,7 @@ fn reloaded(outcomes: &[ReloadOutcome]) -> Vec<&str> {
     outcomes
         .iter()
         .map(|outcome| match outcome {
-            ReloadOutcome::Reloaded { listener, names, expires } => {
+            ReloadOutcome::Reloaded { listener, names, expires, .. } => {
                 assert_eq!(&**listener, "https");
                 assert!(*expires > 0);
                 names[0].as_str()

@@ -27,8 +27,8 @@ pub struct ServerTlsSettings {
     pub alpn: Vec<Vec<u8>>,
     /// Cipher suites, most wanted first; rustls' own if None.
     pub ciphers: Option<Vec<CipherSuiteName>>,
-    /// Key exchange groups, most wanted first; rustls' own if None, with
-    /// X25519MLKEM768 at their head.
+    /// Key exchange groups, of which the client's order chooses; rustls' own if
+    /// None.
     pub key_exchange: Option<Vec<KeyExchangeName>>,
     /// What is asked of clients; nothing if None.
     pub client_auth: Option<ClientAuth>,
@@ -101,6 +101,7 @@ pub fn server_config(settings: ServerTlsSettings) -> Result<ServerTls, ServerTls
     let versions: &[&SupportedProtocolVersion] =
         if only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    let in_our_order = ciphers.is_some();
     if let Some(ciphers) = ciphers {
         provider.cipher_suites = ciphers.into_iter().map(CipherSuiteName::suite).collect();
         check_suites(&provider.cipher_suites, only_tls13, &certificates)?;
@@ -125,6 +126,9 @@ pub fn server_config(settings: ServerTlsSettings) -> Result<ServerTls, ServerTls
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::clone(&certificates) as _);
     config.alpn_protocols = alpn;
+    // Who writes an order means it. Left to itself a client knows better whether
+    // it has AES in hardware.
+    config.ignore_client_order = in_our_order;
     config.session_storage = Arc::new(SessionStore::new());
     if let Some(tickets) = &tickets {
         config.ticketer = Arc::clone(tickets) as _;

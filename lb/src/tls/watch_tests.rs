@@ -24,7 +24,7 @@ fn watched(directory: &Path, times: WatchTimes) -> (Watch, Receiver<Vec<ReloadOu
     let loaded = load_certificate(&cert, &key, None).expect("a certificate");
     let store = CertificateStore::new(vec![loaded], UnknownSni::Default).expect("one");
     let mut reloader = Reloader::new();
-    let files = CertificateFiles { cert, key, password: None };
+    let files = CertificateFiles { cert, key, password_file: None };
     reloader.add_certificates("https", vec![files], &Arc::new(store));
     let (sender, outcomes) = channel();
     let watch = watch(reloader, times, move |outcomes| {

@@ -144,7 +144,7 @@ fn certificates() {
             (
                 "certificates: [{ cert: a.pem, key: encrypted.key }]",
                 &[
-                    "3:79: listeners.http.tls.certificates[0].key: encrypted.key is encrypted; decrypt it first, for instance with openssl pkey",
+                    "3:79: listeners.http.tls.certificates[0].key: encrypted.key is encrypted; give key_password_file, or decrypt it with openssl pkey",
                 ],
             ),
             (

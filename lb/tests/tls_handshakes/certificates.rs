@@ -52,7 +52,7 @@ fn files_that_change_reach_the_next_handshake() {
     let files = CertificateFiles {
         cert: directory.path().join("a.pem"),
         key: directory.path().join("a.key"),
-        password: None,
+        password_file: None,
     };
     let write = || {
         let (cert, key) = authority.pem(&["a.test"], &rcgen::PKCS_ECDSA_P256_SHA256);

@@ -1,14 +1,32 @@
 //! When something fails: whose fault it was, whether to try again, what to say.
 
+use std::io;
 use std::time::Instant;
 
 use ::pingora::proxy::{FailToProxy, Session};
 use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
+use rustls::AlertDescription;
+
 use super::respond;
 use crate::engine::exchange::Exchange;
 use crate::policy::Retry;
 use crate::response::{Cause, Fault};
+
+/// What a server says that does not like a client or its certificate (RFC 8446
+/// §6.2).
+const REFUSALS: &[AlertDescription] = &[
+    AlertDescription::HandshakeFailure,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::CertificateRequired,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    AlertDescription::DecryptError,
+];
 
 /// A failure by the part of the exchange it hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +151,9 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
         (ErrorSource::Upstream, _) if exchange.responding => {
             (Cause::UpstreamIncomplete, Kind::Final)
         }
+        (ErrorSource::Upstream, _) if is_refused_handshake(error) => {
+            (Cause::UpstreamTlsFailed, Kind::Connect)
+        }
         (ErrorSource::Upstream, kind) => match kind {
             ErrorType::ReadTimedout => (Cause::UpstreamReadTimeout, Kind::Timeout),
             ErrorType::WriteTimedout => (Cause::UpstreamSendTimeout, Kind::Timeout),
@@ -144,6 +165,17 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
         },
         (ErrorSource::Internal | ErrorSource::Unset, _) => (Cause::InternalError, Kind::Final),
     }
+}
+
+/// In TLS 1.3 a client is done before the server has seen its certificate, so
+/// that a refusal comes when the request is on its way. Nobody has read that.
+fn is_refused_handshake(error: &Error) -> bool {
+    let root = error.root_cause();
+    let io = root.downcast_ref::<io::Error>();
+    let Some(io) = io.or_else(|| root.downcast_ref::<h2::Error>()?.get_io()) else { return false };
+    // By its text: h2 passes on nothing else.
+    let text = io.to_string();
+    REFUSALS.iter().any(|alert| text == rustls::Error::AlertReceived(*alert).to_string())
 }
 
 /// Counts the failure against the endpoint: once for each request.

@@ -50,6 +50,7 @@ const OTHERS_FORWARDED: &[&str] = &[
 /// that Connection names, are gone already.
 pub(super) fn edit_request(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
     let Some(connection) = &exchange.connection else { return Ok(()) };
+    require_http2(request, exchange)?;
     // The absolute form is for proxies (RFC 9112 §3.2.2).
     if request.raw_path() != exchange.target.as_bytes() {
         request.set_raw_path(exchange.target.as_bytes())?;
@@ -88,6 +89,18 @@ pub(super) fn edit_request(request: &mut RequestHeader, exchange: &Exchange) -> 
         forward.request_headers.apply(request)?;
     }
     Ok(())
+}
+
+/// Pingora speaks HTTP/1 with an endpoint that does not choose h2 by ALPN, which
+/// health checks do not, and which what we do for HTTP/1 would have to know.
+fn require_http2(request: &RequestHeader, exchange: &Exchange) -> Result<()> {
+    let (Some(live), Some(forward)) = (&exchange.live, exchange.forward()) else { return Ok(()) };
+    let protocol = live.upstreams[forward.upstream.index()].upstream.protocol;
+    if !protocol.is_http2() || request.version == Version::HTTP_2 {
+        return Ok(());
+    }
+    Error::e_explain(ErrorType::H1Error, "the endpoint does not speak HTTP/2")
+        .map_err(|error: Box<Error>| error.into_up())
 }
 
 /// Tells the endpoint whose certificate was verified. Only where we verify none
