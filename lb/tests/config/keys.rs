@@ -10,13 +10,13 @@ fn keys_of_the_top() {
             (
                 "admin: { address: 127.0.0.1:9901 }",
                 &[
-                    r#"10:1: admin: unknown key "admin"; known here: access_log, client_ip, defaults, listeners, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: admin: unknown key "admin"; known here: access_log, client_ip, defaults, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
             (
                 "reload: { watch: true }",
                 &[
-                    r#"10:1: reload: unknown key "reload"; known here: access_log, client_ip, defaults, listeners, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: reload: unknown key "reload"; known here: access_log, client_ip, defaults, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
             (
@@ -30,7 +30,7 @@ fn keys_of_the_top() {
             (
                 "5: 6",
                 &[
-                    r#"10:1: 5: unknown key "5"; known here: access_log, client_ip, defaults, listeners, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: 5: unknown key "5"; known here: access_log, client_ip, defaults, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
         ],
@@ -43,9 +43,9 @@ fn keys_of_a_listener() {
         Place::Listener,
         &[
             (
-                r#"bind: ["127.0.0.1:80"], proxy_protocol: true"#,
+                r#"bind: ["127.0.0.1:80"], engine: auto"#,
                 &[
-                    r#"3:35: listeners.http.proxy_protocol: unknown key "proxy_protocol"; known here: bind, response_headers, tls"#,
+                    r#"3:35: listeners.http.engine: unknown key "engine"; known here: backlog, bind, deadlines, http2, limits, proxy_protocol, response_headers, tcp, tls"#,
                 ],
             ),
             (
@@ -63,9 +63,9 @@ fn keys_of_tls() {
         Place::Tls,
         &[
             (
-                "certificates: [{ cert: a.pem, key: a.key }], client_auth: {}",
+                "certificates: [{ cert: a.pem, key: a.key }], session_cache: {}",
                 &[
-                    r#"3:89: listeners.http.tls.client_auth: unknown key "client_auth"; known here: alpn, certificates, min_version"#,
+                    r#"3:89: listeners.http.tls.session_cache: unknown key "session_cache"; known here: alpn, certificates, ciphers, client_auth, key_exchange, min_version, ticket_key_files, unknown_sni"#,
                 ],
             ),
             (
@@ -85,7 +85,7 @@ fn keys_of_an_upstream() {
             (
                 r#"endpoints: [{ address: "a:1" }], slow_start: 10s"#,
                 &[
-                    r#"5:43: upstreams.api.slow_start: unknown key "slow_start"; known here: balance, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, retry, timeouts, tls"#,
+                    r#"5:43: upstreams.api.slow_start: unknown key "slow_start"; known here: balance, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, retry, send_proxy, timeouts, tls"#,
                 ],
             ),
             (

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod bounds;
+mod connections;
 mod defaults;
 mod docs;
 mod keys;
