@@ -121,7 +121,7 @@ fn compile_deadlines(
     context.positive(
         path.join("grace"),
         grace,
-        "must be longer than 0s; \"min_rate: 0\" lets clients be as slow as they like",
+        "must be longer than 0s; \"min_rate: 0B\" lets clients be as slow as they like",
     );
     let or =
         |span: Option<Span>, seconds| span.map_or(Duration::from_secs(seconds), Span::duration);

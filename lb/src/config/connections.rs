@@ -80,7 +80,7 @@ pub struct Deadlines {
     /// Between requests, and before the first.
     pub idle: Option<Span>,
     /// Bytes a second that a client has to send of a body, or take of a
-    /// response; 0 turns it off.
+    /// response; 0B turns it off.
     pub min_rate: Option<ByteSize>,
     /// How long a client may be slower than that.
     pub grace: Option<Span>,

@@ -203,6 +203,26 @@ fn let_in(accepted: Accepted, context: &Arc<AcceptContext>) -> Result<(), Closin
     Ok(())
 }
 
+/// Greets, and hands the connection to a task of its own: what greeting needs
+/// is gone by the time the connection is idle.
+async fn serve(raw: Raw, mut ends: Ends, context: Arc<AcceptContext>) {
+    let alive = context.alive.clone();
+    let (transport, connection, http2) = match greet(raw, &mut ends, &context).await {
+        Ok(greeted) => greeted,
+        Err(Failure::Gone) => return,
+        Err(Failure::Closed(closing)) => {
+            context.closings.record(closing, ends.peer);
+            return;
+        }
+    };
+    let served = Served { connection, context, _alive: alive };
+    if !http2 {
+        tokio::spawn(http1::serve(transport, served));
+    } else if let Some(shaken) = http2::shake(transport, &served).await {
+        tokio::spawn(http2::serve(shaken, served));
+    }
+}
+
 /// What a connection takes up for as long as its socket is open: also while it
 /// lingers after its last answer.
 #[derive(Debug)]
@@ -232,6 +252,8 @@ impl Drop for Open {
 pub(super) struct Served {
     pub(super) connection: Arc<Connection>,
     context: Arc<AcceptContext>,
+    /// The worker waits for the last of these.
+    _alive: mpsc::Sender<()>,
 }
 
 impl Deref for Served {
@@ -246,26 +268,6 @@ impl Served {
     /// Counts why the connection is closed.
     pub(super) fn closed(&self, closing: Closing) {
         self.closings.record(closing, self.connection.ends.peer);
-    }
-}
-
-async fn serve(raw: Raw, mut ends: Ends, context: Arc<AcceptContext>) {
-    let _alive = context.alive.clone();
-    // Boxed: what greets is gone by the time the connection is idle.
-    let greeted = Box::pin(greet(raw, &mut ends, &context)).await;
-    let (transport, connection, http2) = match greeted {
-        Ok(greeted) => greeted,
-        Err(Failure::Gone) => return,
-        Err(Failure::Closed(closing)) => {
-            context.closings.record(closing, ends.peer);
-            return;
-        }
-    };
-    let served = Served { connection, context };
-    if http2 {
-        Box::pin(http2::serve(transport, &served)).await;
-    } else {
-        http1::serve(transport, &served).await;
     }
 }
 

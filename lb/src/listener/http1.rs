@@ -34,7 +34,8 @@ const UNWANTED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5)
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Carries requests until the connection cannot take another.
-pub(super) async fn serve(mut transport: Transport, served: &Served) {
+pub(super) async fn serve(mut transport: Transport, served: Served) {
+    let served = &served;
     let mut input = BytesMut::new();
     let mut requests = 0;
     loop {

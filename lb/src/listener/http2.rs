@@ -48,8 +48,14 @@ const RESET_BY_US: usize = 256;
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Carries streams until the connection ends or the process stops.
-pub(super) async fn serve(transport: Transport, served: &Served) {
+/// What a connection is after its handshake.
+pub(super) struct Shaken {
+    connection: Box<Connection<Stream, Bytes>>,
+    verdict: Verdict,
+}
+
+/// Preface and settings. `None` if there is no connection to go on with.
+pub(super) async fn shake(transport: Transport, served: &Served) -> Option<Shaken> {
     let deadlines = &served.settings.deadlines;
     let verdict = Verdict::default();
     let stream = Http2Stream::new(transport, deadlines, verdict.clone());
@@ -62,21 +68,24 @@ pub(super) async fn serve(transport: Transport, served: &Served) {
         .max_local_error_reset_streams(Some(RESET_BY_US))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    // Boxed, each: of what is over, nothing stays in the task.
-    let shaken = Box::pin(handshake(Box::new(stream), Some(options)));
-    let connection = match timeout(deadlines.http2_handshake, shaken).await {
-        Ok(Ok(connection)) => Box::new(connection),
-        Ok(Err(_)) => return served.closed(Closing::Http2HandshakeFailed),
-        Err(_) => return served.closed(Closing::Http2HandshakeTimeout),
-    };
-    Box::pin(streams(connection, served, &verdict)).await;
+    let shaken = handshake(Box::new(stream), Some(options));
+    match timeout(deadlines.http2_handshake, shaken).await {
+        Ok(Ok(connection)) => Some(Shaken { connection: Box::new(connection), verdict }),
+        Ok(Err(_)) => {
+            served.closed(Closing::Http2HandshakeFailed);
+            None
+        }
+        Err(_) => {
+            served.closed(Closing::Http2HandshakeTimeout);
+            None
+        }
+    }
 }
 
-async fn streams(
-    mut connection: Box<Connection<Stream, Bytes>>,
-    served: &Served,
-    verdict: &Verdict,
-) {
+/// Carries streams until the connection ends or the process stops.
+pub(super) async fn serve(shaken: Shaken, served: Served) {
+    let Shaken { mut connection, verdict } = shaken;
+    let verdict = &verdict;
     let idle = served.settings.deadlines.idle;
     let mut shutdown = served.shutdown.clone();
     let digest = Arc::new(Digest::default());

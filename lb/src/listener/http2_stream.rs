@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use ::pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, Ssl, UniqueID, UniqueIDType,
-};
+use ::pingora::protocols::Shutdown;
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
+use super::bystander::nothing_beside_bytes;
 use super::frames::FrameMeter;
 use super::pace::Taking;
 use super::transport::Transport;
@@ -195,26 +194,4 @@ impl Shutdown for Http2Stream {
     }
 }
 
-/// What Pingora asks a stream for beside its bytes; nobody uses the answers.
-impl UniqueID for Http2Stream {
-    fn id(&self) -> UniqueIDType {
-        -1
-    }
-}
-impl Ssl for Http2Stream {}
-impl GetTimingDigest for Http2Stream {
-    fn get_timing_digest(&self) -> Vec<Option<::pingora::protocols::TimingDigest>> {
-        Vec::new()
-    }
-}
-impl GetProxyDigest for Http2Stream {
-    fn get_proxy_digest(&self) -> Option<Arc<::pingora::protocols::raw_connect::ProxyDigest>> {
-        None
-    }
-}
-impl GetSocketDigest for Http2Stream {
-    fn get_socket_digest(&self) -> Option<Arc<::pingora::protocols::SocketDigest>> {
-        None
-    }
-}
-impl Peek for Http2Stream {}
+nothing_beside_bytes!(Http2Stream);

@@ -11,13 +11,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use ::pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, Ssl, UniqueID, UniqueIDType,
-};
+use ::pingora::protocols::Shutdown;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
+use super::bystander::nothing_beside_bytes;
 use super::linger;
 use super::pace::{Taking, Watch};
 use super::transport::Transport;
@@ -418,27 +417,4 @@ impl Shutdown for Message {
     }
 }
 
-/// What Pingora asks a stream for beside its bytes. Our own code has the
-/// connection; nobody else asks.
-impl UniqueID for Message {
-    fn id(&self) -> UniqueIDType {
-        -1
-    }
-}
-impl Ssl for Message {}
-impl GetTimingDigest for Message {
-    fn get_timing_digest(&self) -> Vec<Option<::pingora::protocols::TimingDigest>> {
-        Vec::new()
-    }
-}
-impl GetProxyDigest for Message {
-    fn get_proxy_digest(&self) -> Option<Arc<::pingora::protocols::raw_connect::ProxyDigest>> {
-        None
-    }
-}
-impl GetSocketDigest for Message {
-    fn get_socket_digest(&self) -> Option<Arc<::pingora::protocols::SocketDigest>> {
-        None
-    }
-}
-impl Peek for Message {}
+nothing_beside_bytes!(Message);

@@ -6,6 +6,7 @@
 //! is carried of it is the engine's job.
 
 mod accept;
+mod bystander;
 mod frames;
 mod gate;
 mod greeting;

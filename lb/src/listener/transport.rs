@@ -25,8 +25,8 @@ pub(super) enum Transport {
 #[derive(Debug)]
 pub(super) struct Raw {
     socket: Socket,
-    /// Comes before what the socket has; empty almost always.
-    prefix: Bytes,
+    /// Comes before what the socket has; nothing almost always.
+    prefix: Option<Box<Bytes>>,
     /// Given back when the socket is closed, however long that takes.
     held: Held,
 }
@@ -39,11 +39,11 @@ enum Socket {
 
 impl Raw {
     pub(super) fn tcp(stream: TcpStream, held: Held) -> Self {
-        Self { socket: Socket::Tcp(stream), prefix: Bytes::new(), held }
+        Self { socket: Socket::Tcp(stream), prefix: None, held }
     }
 
     pub(super) fn unix(stream: UnixStream, held: Held) -> Self {
-        Self { socket: Socket::Unix(stream), prefix: Bytes::new(), held }
+        Self { socket: Socket::Unix(stream), prefix: None, held }
     }
 
     /// Its right to be connected.
@@ -53,7 +53,7 @@ impl Raw {
 
     /// Puts bytes back before what the socket has.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.prefix = bytes;
+        self.prefix = (!bytes.is_empty()).then(|| Box::new(bytes));
     }
 }
 
@@ -104,14 +104,14 @@ impl AsyncRead for Raw {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.prefix.is_empty() {
+        let Some(prefix) = &mut self.prefix else {
             return socket!(self, poll_read(cx, buf));
-        }
-        let length = self.prefix.len().min(buf.remaining());
-        buf.put_slice(&self.prefix[..length]);
-        self.prefix.advance(length);
-        if self.prefix.is_empty() {
-            self.prefix = Bytes::new();
+        };
+        let length = prefix.len().min(buf.remaining());
+        buf.put_slice(&prefix[..length]);
+        prefix.advance(length);
+        if prefix.is_empty() {
+            self.prefix = None;
         }
         Poll::Ready(Ok(()))
     }

@@ -41,7 +41,7 @@ fn what_is_said_holds() {
         r#"{ bind: ["127.0.0.1:8080"], backlog: 7,
     tcp: { keepalive: { idle: 0s }, user_timeout: 250ms, defer_accept: 2s },
     limits: { connections: 1, connections_per_client: 2, requests_per_connection: 3 },
-    deadlines: { proxy_header: 1s, tls_handshake: 2s, http2_handshake: 3s, head: 4s, idle: 5s, min_rate: 0, grace: 6s },
+    deadlines: { proxy_header: 1s, tls_handshake: 2s, http2_handshake: 3s, head: 4s, idle: 5s, min_rate: 0B, grace: 6s },
     proxy_protocol: { mode: optional, trusted: [10.0.0.0/8] } }"#,
     );
     assert_eq!(socket.backlog, 7);
@@ -68,7 +68,7 @@ fn how_many_connections_the_process_takes() {
         Place::Top,
         &[(
             "max_connections: 0",
-            &["10:18: max_connections: 0 is too small; at least 1"],
+            &["10:18: max_connections: must be from 1 to 10000000, found the number 0"],
         )],
     );
 }
@@ -85,7 +85,7 @@ fn what_cannot_hold() {
             (
                 r#"bind: ["127.0.0.1:80"], deadlines: { grace: 0s }"#,
                 &[
-                    "3:55: listeners.http.deadlines.grace: must be longer than 0s; \"min_rate: 0\" lets clients be as slow as they like",
+                    "3:55: listeners.http.deadlines.grace: must be longer than 0s; \"min_rate: 0B\" lets clients be as slow as they like",
                 ],
             ),
             (
@@ -100,7 +100,9 @@ fn what_cannot_hold() {
             ),
             (
                 r#"bind: ["127.0.0.1:80"], http2: { concurrent_streams: 10 }"#,
-                &["3:35: listeners.http.http2: http2 only goes with tls: in clear, HTTP/1.1 is spoken"],
+                &[
+                    "3:35: listeners.http.http2: http2 only goes with tls: in clear, HTTP/1.1 is spoken",
+                ],
             ),
             (
                 r#"bind: ["127.0.0.1:80"], proxy_protocol: { mode: required, trusted: [] }"#,

@@ -250,9 +250,6 @@ pub(super) fn edit_response(
         // The version is that of a connection, and this one is ours.
         response.set_version(Version::HTTP_11);
     }
-    if session.is_http2() {
-        detach(response)?;
-    }
     let Some(connection) = &exchange.connection else { return Ok(()) };
     live.snapshot.listeners[connection.listener.0 as usize].response_headers.apply(response)?;
     if let Some(route) = exchange.route() {
@@ -261,25 +258,26 @@ pub(super) fn edit_response(
     if !connection.tls {
         response.remove_header(&header::STRICT_TRANSPORT_SECURITY);
     }
+    if session.is_http2() {
+        keep_out_of_the_table(response)?;
+    }
     Ok(())
 }
 
-/// Copies values out of the buffer that the head was read into: the table of a
-/// connection's header compression keeps values, and each would keep all of
-/// that buffer for as long as the connection lives.
-fn detach(response: &mut ResponseHeader) -> Result<()> {
-    let fields: Vec<(HeaderName, HeaderValue)> = response
-        .headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let mut copy = HeaderValue::from_bytes(value.as_bytes()).ok()?;
-            copy.set_sensitive(value.is_sensitive());
-            Some((name.clone(), copy))
-        })
-        .collect();
+/// Keeps values out of the table of a connection's header compression (RFC 7541
+/// §7.1.3): it would hold the buffer that the head was read into for as long as
+/// the connection lives. nginx does not use that table for responses either.
+fn keep_out_of_the_table(response: &mut ResponseHeader) -> Result<()> {
     let names: Vec<HeaderName> = response.headers.keys().cloned().collect();
-    names.iter().for_each(|name| drop(response.remove_header(name)));
-    fields.into_iter().try_for_each(|(name, value)| response.append_header(name, value).map(drop))
+    for name in names {
+        let values: Vec<HeaderValue> = response.headers.get_all(&name).iter().cloned().collect();
+        response.remove_header(&name);
+        for mut value in values {
+            value.set_sensitive(true);
+            response.append_header(&name, value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what Pingora would pass on: a switch of protocols that nobody asked
