@@ -71,6 +71,9 @@ pub(super) fn server_tls(
 
     let (files, loaded): (Vec<_>, Vec<_>) =
         loaded.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    if certificates.is_empty() {
+        return None;
+    }
     let settings = ServerTlsSettings {
         certificates: loaded,
         unknown_sni: match unknown_sni {

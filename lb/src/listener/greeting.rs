@@ -73,7 +73,7 @@ pub(super) async fn proxy_header(
             }
         }
     }
-    raw.put_back(bytes.freeze());
+    raw.put_back(bytes);
     Ok(())
 }
 
@@ -96,6 +96,6 @@ pub(super) async fn hello(raw: &mut Raw) -> io::Result<Hello> {
     if bytes[0].is_ascii_uppercase() {
         return Ok(Hello::Http(bytes));
     }
-    raw.put_back(bytes.freeze());
+    raw.put_back(bytes);
     Ok(Hello::Tls)
 }

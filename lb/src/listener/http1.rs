@@ -30,6 +30,9 @@ const UNWANTED_BODY: u64 = 64 * 1024;
 /// And for how long.
 const UNWANTED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How long a connection that has just been used is kept when the process stops.
+const MOMENT: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// How long saying goodbye may take.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -38,10 +41,21 @@ pub(super) async fn serve(mut transport: Transport, served: Served) {
     let served = &served;
     let mut input = BytesMut::new();
     let mut requests = 0;
+    // When the last response was sent, or the connection made.
+    let mut active = Instant::now();
     loop {
+        if *input == *b"\r\n" {
+            // An empty line behind the last request (RFC 9112 §2.2) begins none.
+            input.clear();
+        }
         if input.is_empty() {
-            if wait(&mut transport, &mut input, served).await.is_none() {
+            // Not even what the last request has left of its buffer.
+            input = BytesMut::new();
+            if wait(&mut transport, &mut input, active, served).await.is_none() {
                 return;
+            }
+            if *input == *b"\r\n" {
+                continue;
             }
         }
         requests += 1;
@@ -56,21 +70,36 @@ pub(super) async fn serve(mut transport: Transport, served: Served) {
                 return;
             }
         }
-        if *served.shutdown.borrow() {
-            return;
-        }
+        active = Instant::now();
     }
 }
 
 /// Waits for the first bytes of a request. `None`: none will come.
-async fn wait(transport: &mut Transport, input: &mut BytesMut, served: &Served) -> Option<()> {
+///
+/// When the process stops, a request may be on its way to a client that was told
+/// "keep-alive" a moment ago: it gets a moment more (nginx: `keepalive_min_timeout`).
+async fn wait(
+    transport: &mut Transport,
+    input: &mut BytesMut,
+    active: Instant,
+    served: &Served,
+) -> Option<()> {
     let mut shutdown = served.shutdown.clone();
+    let idle = served.settings.deadlines.idle;
     let waited = tokio::select! {
-        waited = timeout(served.settings.deadlines.idle, transport.wait(input)) => waited,
-        () = stopping(&mut shutdown) => {
-            goodbye(transport).await;
-            return None;
-        }
+        biased;
+        waited = timeout_at(active + idle, transport.wait(input)) => Some(waited),
+        () = stopping(&mut shutdown) => None,
+    };
+    let waited = match waited {
+        Some(waited) => waited,
+        None => match timeout_at(active + MOMENT, transport.wait(input)).await {
+            Ok(waited) => Ok(waited),
+            Err(_) => {
+                goodbye(transport).await;
+                return None;
+            }
+        },
     };
     match waited {
         Ok(Ok(1..)) => Some(()),
@@ -175,7 +204,10 @@ fn decide(head: &[u8], served: &Served, last: bool, started: (Instant, SystemTim
         Ok(head) => head,
         Err(error) => return Course::Refused(error),
     };
-    let upgrade = head.upgrade && head.framing == Framing::None;
+    // A tunnel begins behind the head: there is no room for a body.
+    let upgrade = head.upgrade
+        && head.method == "GET"
+        && matches!(head.framing, Framing::None | Framing::Length(0));
     let arrived = served.engine.arrive(&served.connection, &head, upgrade, last, started);
     if arrived.is_answered() {
         // A client that waits to be told may send its body or the next
@@ -211,7 +243,9 @@ async fn take_up(
             refused(transport, head, served, &error, started);
             None
         }
-        Course::Answered(answer, framing) => answered(transport, input, answer, framing).await,
+        Course::Answered(answer, framing) => {
+            answered(transport, input, answer, framing, served).await
+        }
         Course::Carried(arrived, canonical, framing, expects) => {
             let connection = Arc::clone(&served.connection);
             let pace = served.settings.deadlines.pace;
@@ -247,13 +281,23 @@ async fn answered(
     mut input: BytesMut,
     answer: OwnAnswer,
     framing: Framing,
+    served: &Served,
 ) -> Option<Leftover> {
     if !answer.keep_alive {
         linger::answer_and_close(transport, answer.bytes);
         return None;
     }
-    transport.write_all(&answer.bytes).await.ok()?;
-    transport.flush().await.ok()?;
+    let write = async {
+        transport.write_all(&answer.bytes).await?;
+        transport.flush().await
+    };
+    match timeout(served.settings.deadlines.pace.grace, write).await {
+        Ok(written) => written.ok()?,
+        Err(_) => {
+            served.closed(Closing::ResponseTooSlow);
+            return None;
+        }
+    }
     let read_past = async {
         let mut decoder = BodyDecoder::new(framing);
         let mut read = 0;

@@ -214,3 +214,28 @@ impl Drop for Busy {
         running.idle_since = Instant::now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{http1, http2_stream::Http2Stream, transport::Transport};
+    use super::*;
+
+    const fn size_of_future<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let sizes = [
+            ("http1 task", size_of_future(http1::serve), 1024),
+            ("http2 task", size_of_future(serve), 1536),
+            ("connection", size_of::<crate::engine::Connection>(), 256),
+            ("transport", size_of::<Transport>(), 128),
+            ("http2 stream", size_of::<Http2Stream>(), 768),
+        ];
+        println!("{sizes:?}");
+        for (what, size, most) in sizes {
+            assert!(size <= most, "{what}: {size} bytes");
+        }
+    }
+}

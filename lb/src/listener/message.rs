@@ -118,7 +118,7 @@ impl Message {
 
     /// The client sends its body only when it is told to (RFC 9110 §10.1.1).
     pub(super) fn wait_to_be_told(&mut self) {
-        self.untold = true;
+        self.untold = self.input.is_empty();
     }
 
     /// What is written tells the client whether to send, and the connection
@@ -151,6 +151,12 @@ impl Message {
         Some(Leftover { transport: io.into_inner(), input: std::mem::take(&mut self.input) })
     }
 
+    /// Whether closing would reset the connection and take away what the client
+    /// has not read yet: something of what it sent lies unread.
+    fn lingers(&self) -> bool {
+        self.connection.lingers() || !self.input.is_empty()
+    }
+
     fn io(&mut self) -> io::Result<Pin<&mut BufWriter<Transport>>> {
         match &mut self.io {
             Some(io) => Ok(Pin::new(io)),
@@ -170,6 +176,8 @@ impl Message {
         let before = buf.filled().len();
         match self.io()?.poll_read(cx, buf) {
             Poll::Ready(result) => {
+                // It sends, told or not.
+                self.untold &= buf.filled().len() == before;
                 self.reading.moved(buf.filled().len() - before);
                 Poll::Ready(result)
             }
@@ -323,7 +331,7 @@ impl Drop for Message {
             // It would not take the rest either.
             return;
         }
-        if self.connection.lingers() {
+        if self.lingers() {
             linger::close(io);
         } else if !io.buffer().is_empty() {
             linger::flush(io);
@@ -386,6 +394,9 @@ impl AsyncWrite for Message {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
+            this.note_answer(first);
+        }
         let wrote = this.io()?.poll_write_vectored(cx, bufs);
         this.wrote(cx, wrote, |bytes| *bytes)
     }
@@ -409,7 +420,7 @@ impl AsyncWrite for Message {
 impl Shutdown for Message {
     async fn shutdown(&mut self) {
         // A lingering close does this itself, when all was written.
-        if self.connection.lingers() {
+        if self.lingers() {
             return;
         }
         // The peer may be gone already.

@@ -51,9 +51,12 @@ impl Raw {
         &mut self.held.admission
     }
 
-    /// Puts bytes back before what the socket has.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.prefix = (!bytes.is_empty()).then(|| Box::new(bytes));
+    /// Puts bytes back before what was put back already, and what the socket has.
+    pub(super) fn put_back(&mut self, mut bytes: BytesMut) {
+        if let Some(later) = self.prefix.take() {
+            bytes.extend_from_slice(&later);
+        }
+        self.prefix = (!bytes.is_empty()).then(|| Box::new(bytes.freeze()));
     }
 }
 

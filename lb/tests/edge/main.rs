@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, missing_docs, dead_code, unused_imports, clippy::unwrap_used)]
 
+mod corners;
 mod deadlines;
 mod descriptors;
 mod limits;

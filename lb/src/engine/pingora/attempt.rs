@@ -30,10 +30,12 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     let Some(live) = exchange.live.clone() else {
         return failure::internal(exchange, "no snapshot");
     };
-    let Some(Forward { upstream, websocket, timeouts, .. }) = exchange.forward() else {
+    let Some(Forward { upstream, timeouts, .. }) = exchange.forward() else {
         return failure::internal(exchange, "no upstream");
     };
-    let (websocket, timeouts) = (*websocket, *timeouts);
+    // Not what the route allows: an Upgrade that is no tunnel's must not reach the
+    // endpoint, which would take it for one.
+    let (upgrade, timeouts) = (exchange.upgrade, *timeouts);
     let target = &live.upstreams[upstream.index()];
 
     if exchange.attempts == 0 && exchange.replaced == 0 {
@@ -52,7 +54,7 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
         return failure::refuse(exchange, Cause::NoHealthyEndpoint);
     };
     let ends = exchange.connection.as_ref().map(|connection| connection.ends);
-    let mut peer = peer(target, &lease, websocket, &timeouts, remaining, (ends, exchange.client));
+    let mut peer = peer(target, &lease, upgrade, &timeouts, remaining, (ends, exchange.client));
     let unreusable = !target.upstream.protocol.is_http2() && has_chunked_body(session);
     if let (Ok(peer), true) = (&mut peer, exchange.replaced > 0 || unreusable) {
         // After a stale pooled connection the next one in the pool may be as
@@ -100,7 +102,7 @@ async fn wait_for_first_round(target: &LiveUpstream, remaining: Duration) {
 fn peer(
     target: &LiveUpstream,
     lease: &Lease,
-    websocket: bool,
+    upgrade: bool,
     timeouts: &Timeouts,
     remaining: Duration,
     (ends, client): (Option<Ends>, IpAddr),
@@ -146,7 +148,7 @@ fn peer(
         #[cfg(target_os = "linux")]
         user_timeout: Duration::from_secs(0),
     });
-    options.http_upstream_request_policy = if websocket {
+    options.http_upstream_request_policy = if upgrade {
         HttpUpstreamRequestPolicy::standard()
     } else {
         HttpUpstreamRequestPolicy::deny_upgrades()

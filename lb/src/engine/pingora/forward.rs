@@ -48,12 +48,20 @@ const OTHERS_FORWARDED: &[&str] = &[
 
 /// Edits the request that goes to the endpoint. Hop-by-hop fields, and those
 /// that Connection names, are gone already.
-pub(super) fn edit_request(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
+pub(super) fn edit_request(
+    session: &Session,
+    request: &mut RequestHeader,
+    exchange: &Exchange,
+) -> Result<()> {
     let Some(connection) = &exchange.connection else { return Ok(()) };
     require_http2(request, exchange)?;
     // The absolute form is for proxies (RFC 9112 §3.2.2).
     if request.raw_path() != exchange.target.as_bytes() {
         request.set_raw_path(exchange.target.as_bytes())?;
+    }
+    if session.req_header().version == Version::HTTP_10 {
+        // RFC 9110 §10.1.1: it means nothing there, and the answer would be wrong.
+        request.remove_header(&header::EXPECT);
     }
     let trusted = exchange.peer_trusted;
     drop_look_alikes(request, exchange);

@@ -189,6 +189,10 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(read);
         session.set_write_timeout(write);
         session.set_total_drain_timeout(Some(DRAIN_PATIENCE));
+        if session.req_header().version == http::Version::HTTP_10 {
+            // RFC 9110 §15.2: no interim responses to HTTP/1.0.
+            session.as_downstream_mut().set_ignore_info_resp(true);
+        }
         Ok(())
     }
 
@@ -243,11 +247,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        forward::edit_request(request, exchange)
+        forward::edit_request(session, request, exchange)
     }
 
     async fn request_body_filter(

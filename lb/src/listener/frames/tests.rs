@@ -109,7 +109,7 @@ fn a_head_that_is_cut_within_a_frame_is_a_head() {
     meter.received(&whole[..HEADER + 5], now).unwrap();
     assert!(meter.open_head().is_some());
     meter.received(&whole[HEADER + 5..], now).unwrap();
-    assert!(!meter.open_head().is_some());
+    assert!(meter.open_head().is_none());
 }
 
 #[test]
@@ -144,5 +144,5 @@ fn header_blocks_are_followed() {
     meter.received(&frame(HEADERS, 0, &[1, 2]), now).unwrap();
     assert!(meter.open_head().is_some());
     meter.received(&frame(CONTINUATION, END_HEADERS, &[1, 2]), now).unwrap();
-    assert!(!meter.open_head().is_some());
+    assert!(meter.open_head().is_none());
 }
