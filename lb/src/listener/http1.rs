@@ -64,7 +64,7 @@ pub(super) async fn serve(mut transport: Transport, served: Served) {
         match Box::pin(exchange(transport, input, served, last)).await {
             Some(leftover) => Leftover { transport, input } = leftover,
             None => {
-                if last {
+                if last && served.connection.fault().is_none() {
                     served.closed(Closing::RequestLimit);
                 }
                 return;

@@ -6,6 +6,8 @@
 //! never decides where a message ends. After an upgrade the bytes behind the
 //! head are a tunnel's and pass as they are.
 
+mod reading;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,26 +17,20 @@ use ::pingora::protocols::Shutdown;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::time::Sleep;
 
 use super::bystander::nothing_beside_bytes;
 use super::linger;
 use super::pace::{Taking, Watch};
 use super::transport::Transport;
 use crate::engine::Connection;
-use crate::head::{BodyDecoder, CHUNK_END, Framing, LAST_CHUNK, write_chunk_header};
+use crate::head::{BodyDecoder, Framing};
 use crate::response::Cause;
 use crate::snapshot::Pace;
 
 /// What is gathered before it is written: the head of a response and a small
 /// body leave in one segment.
 const WRITE_BUFFER: usize = 4096;
-
-/// What is read at once of a body in chunks.
-const READ: usize = 16 * 1024;
-
-/// What is kept of a request that comes before the response to the last one
-/// was sent; the rest waits in the kernel.
-const EARLY: usize = 4096;
 
 /// How the response that grants an upgrade begins.
 const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
@@ -58,6 +54,8 @@ pub(super) struct Message {
     /// The client waits for 100 (Continue), or a response, and sends nothing
     /// before: whoever is slow, it is not the client.
     untold: bool,
+    /// When the connection is looked at next, while it is not read.
+    glance: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -100,6 +98,7 @@ impl Message {
             reading: Watch::new(pace),
             writing: Taking::new(pace),
             untold: false,
+            glance: None,
         }
     }
 
@@ -169,132 +168,6 @@ impl Message {
         self.body = Body::Broken;
         self.connection.blame(cause);
         io::Error::other(why)
-    }
-
-    /// Reads from the client into `buf`; what is late is an error.
-    fn poll_client(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        match self.io()?.poll_read(cx, buf) {
-            Poll::Ready(result) => {
-                // It sends, told or not.
-                self.untold &= buf.filled().len() == before;
-                self.reading.moved(buf.filled().len() - before);
-                Poll::Ready(result)
-            }
-            Poll::Pending if !self.untold && self.reading.is_late(cx) => Poll::Ready(Err(
-                self.fail(Cause::ClientBodyTimeout, "the body comes too slowly".to_owned())
-            )),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Body by its length, straight into the engine's buffer.
-    fn poll_length(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-        mut decoder: BodyDecoder,
-        framing: Framing,
-    ) -> Poll<io::Result<()>> {
-        let Some(left) = decoder.length_left() else { return Poll::Ready(Ok(())) };
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining());
-        let length = if self.input.is_empty() {
-            let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
-            ready!(self.poll_client(cx, &mut part))?;
-            let length = part.filled().len();
-            buf.advance(length);
-            if length == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-            length
-        } else {
-            let length = most.min(self.input.len());
-            buf.put_slice(&self.input[..length]);
-            self.input.advance(length);
-            length
-        };
-        let data = &buf.filled()[buf.filled().len() - length..];
-        // A body of known length has no framing to be broken.
-        let _ = decoder.decode(data);
-        self.body = if decoder.is_done() { Body::Done } else { Body::Framed(decoder, framing) };
-        Poll::Ready(Ok(()))
-    }
-
-    /// Stages the next chunk, or the end of the body.
-    fn poll_chunk(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut decoder: BodyDecoder,
-        framing: Framing,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            while !self.input.is_empty() {
-                let step = match decoder.decode(&self.input) {
-                    Ok(step) => step,
-                    Err(error) => {
-                        return Poll::Ready(Err(self.fail(Cause::BadFraming, error.to_string())));
-                    }
-                };
-                if !step.data.is_empty() {
-                    write_chunk_header(step.data.len(), &mut self.staged);
-                    self.staged.extend_from_slice(&self.input[step.data.clone()]);
-                    self.staged.extend_from_slice(CHUNK_END);
-                }
-                self.input.advance(step.consumed);
-                if step.done {
-                    self.staged.extend_from_slice(LAST_CHUNK);
-                    self.body = Body::Done;
-                    return Poll::Ready(Ok(()));
-                }
-                if !self.staged.is_empty() {
-                    self.body = Body::Framed(decoder, framing);
-                    return Poll::Ready(Ok(()));
-                }
-                if step.consumed == 0 {
-                    break;
-                }
-            }
-            let mut piece = [std::mem::MaybeUninit::uninit(); READ];
-            let mut piece = ReadBuf::uninit(&mut piece);
-            match self.poll_client(cx, &mut piece) {
-                Poll::Ready(Ok(())) if piece.filled().is_empty() => {
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                Poll::Ready(Ok(())) => self.input.extend_from_slice(piece.filled()),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.body = Body::Framed(decoder, framing);
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
-    /// Behind the message: the end of the stream if the client has closed,
-    /// otherwise nothing, whatever comes.
-    fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.input.len() < EARLY {
-            let mut piece = [std::mem::MaybeUninit::uninit(); EARLY];
-            let mut piece = ReadBuf::uninit(&mut piece);
-            ready!(self.io()?.poll_read(cx, &mut piece))?;
-            if piece.filled().is_empty() {
-                // A client that has sent another request is not gone.
-                return if self.input.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
-            }
-            self.input.extend_from_slice(piece.filled());
-        }
-        Poll::Pending
-    }
-
-    /// Bytes of a tunnel.
-    fn poll_tunnel(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.input.is_empty() {
-            return self.io()?.poll_read(cx, buf);
-        }
-        let length = self.input.len().min(buf.remaining());
-        buf.put_slice(&self.input[..length]);
-        self.input.advance(length);
-        Poll::Ready(Ok(()))
     }
 
     fn is_taken_too_slowly(&mut self, cx: &mut Context<'_>) -> bool {

@@ -74,6 +74,20 @@ impl Transport {
         }
     }
 
+    /// Whether the other end has reset the connection, though something of it
+    /// may lie unread.
+    pub(super) fn is_reset(&self) -> bool {
+        let raw = match self {
+            Self::Clear(raw) => raw,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        let error = match &raw.socket {
+            Socket::Tcp(stream) => stream.take_error(),
+            Socket::Unix(stream) => stream.take_error(),
+        };
+        !matches!(error, Ok(None))
+    }
+
     /// Waits for bytes without owning a buffer, and puts what has come into
     /// `input`. How many; 0 is the end.
     pub(super) async fn wait(&mut self, input: &mut BytesMut) -> io::Result<usize> {

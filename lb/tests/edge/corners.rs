@@ -127,6 +127,26 @@ async fn an_empty_line_behind_a_request_begins_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_gone_is_noticed_behind_what_it_sent() {
+    let origin = Origin::start(|_| async {
+        sleep(PATIENCE * 2).await;
+        respond(200, "too late")
+    })
+    .await;
+    let lb = edge("", origin.address).await;
+    let mut stream = TcpStream::connect(lb.address("http")).await.unwrap();
+    stream.write_all(GET.repeat(500).as_bytes()).await.unwrap();
+    while origin.count() == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    // Not closed but reset: nobody is there any more.
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    lb.access_line(|line| line["cause"] == "client_closed").await;
+    lb.metric_becomes("lb_endpoint_in_flight", &[], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_older_client_gets_no_interim_response() {
     let origin = echo().await;
     let lb = edge("", origin.address).await;
