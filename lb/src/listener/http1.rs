@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ::pingora::protocols::http::ServerSession;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,8 +17,8 @@ use super::linger;
 use super::message::{Leftover, Message};
 use super::transport::Transport;
 use crate::engine::pingora::Arrived;
-use crate::engine::{OwnAnswer, cause_of, refuse};
-use crate::head::{BodyDecoder, Framing, HeadError, Refusal, Scanner, Slots, parse};
+use crate::engine::{Live, OwnAnswer, cause_of, refuse};
+use crate::head::{BodyDecoder, Framing, HeadError, HeadLimits, Refusal, Scanner, Slots, parse};
 use crate::response::{Cause, Closing};
 
 /// Room for a common head; the buffer grows with larger ones.
@@ -137,10 +137,13 @@ async fn exchange(
     last: bool,
 ) -> Option<Leftover> {
     let started = (Instant::now(), SystemTime::now());
-    match read_head(&mut transport, &mut input, served, started.0).await {
+    // Once: what a head may be and what happens to it is one configuration's.
+    let live = served.engine.shared().live();
+    let limits = live.snapshot.head_limits;
+    match read_head(&mut transport, &mut input, &limits, served, started.0).await {
         Reading::Head(length) => {
             let head = input.split_to(length);
-            take_up(transport, &head, input, served, last, started).await
+            take_up(transport, &head, input, served, live, last, started).await
         }
         Reading::Gone => None,
         Reading::Refused(error) => {
@@ -160,14 +163,14 @@ async fn exchange(
 async fn read_head(
     transport: &mut Transport,
     input: &mut BytesMut,
+    limits: &HeadLimits,
     served: &Served,
     started: Instant,
 ) -> Reading {
-    let limits = served.engine.shared().live().snapshot.head_limits;
     let deadline = started + served.settings.deadlines.head;
     let mut scanner = Scanner::default();
     loop {
-        match scanner.find_end(input, &limits) {
+        match scanner.find_end(input, limits) {
             Ok(Some(length)) => return Reading::Head(length),
             Ok(None) => {}
             Err(error) => return Reading::Refused(error),
@@ -188,7 +191,7 @@ enum Course {
     /// Answered by us; the body is to be read past.
     Answered(OwnAnswer, Framing),
     /// Carried by an engine: the canonical head, and what follows it.
-    Carried(Box<Arrived>, BytesMut, Framing, Expects),
+    Carried(Arrived, BytesMut, Framing, Expects),
 }
 
 /// Whether the client waits to be told before it sends its body.
@@ -196,9 +199,15 @@ type Expects = bool;
 
 /// Decides about a complete head. Apart from what waits, so that the slots of
 /// the parser lie on the stack for a moment and in no task.
-fn decide(head: &[u8], served: &Served, last: bool, started: (Instant, SystemTime)) -> Course {
+fn decide(
+    head: &[u8],
+    served: &Served,
+    live: Arc<Live>,
+    last: bool,
+    started: (Instant, SystemTime),
+) -> Course {
     let started = (started.0.into_std(), started.1);
-    let limits = served.engine.shared().live().snapshot.head_limits;
+    let limits = live.snapshot.head_limits;
     let mut slots = Slots::default();
     let head = match parse(head, &mut slots, &limits) {
         Ok(head) => head,
@@ -208,7 +217,7 @@ fn decide(head: &[u8], served: &Served, last: bool, started: (Instant, SystemTim
     let upgrade = head.upgrade
         && head.method == "GET"
         && matches!(head.framing, Framing::None | Framing::Length(0));
-    let arrived = served.engine.arrive(&served.connection, &head, upgrade, last, started);
+    let arrived = served.engine.arrive(live, &served.connection, &head, upgrade, last, started);
     if arrived.is_answered() {
         // A client that waits to be told may send its body or the next
         // request: no way to know.
@@ -226,8 +235,9 @@ fn decide(head: &[u8], served: &Served, last: bool, started: (Instant, SystemTim
     }
     let mut canonical = Vec::with_capacity(512);
     head.write_canonical_for(arrived.target(), &mut canonical);
-    let canonical = BytesMut::from(canonical.as_slice());
-    Course::Carried(Box::new(arrived), canonical, head.framing, head.expect_continue)
+    // Of the same memory: nobody else has it.
+    let canonical = BytesMut::from(Bytes::from(canonical));
+    Course::Carried(arrived, canonical, head.framing, head.expect_continue)
 }
 
 async fn take_up(
@@ -235,10 +245,11 @@ async fn take_up(
     head: &[u8],
     input: BytesMut,
     served: &Served,
+    live: Arc<Live>,
     last: bool,
     started: (Instant, SystemTime),
 ) -> Option<Leftover> {
-    match decide(head, served, last, started) {
+    match decide(head, served, live, last, started) {
         Course::Refused(error) => {
             refused(transport, head, served, &error, started);
             None
@@ -258,7 +269,7 @@ async fn take_up(
                 message.wait_to_be_told();
             }
             let session = ServerSession::new_http1(Box::new(message));
-            let reused = served.engine.carry(session, *arrived, &served.shutdown).await;
+            let reused = served.engine.carry(session, arrived, &served.shutdown).await;
             if let Some(fault) = served.connection.fault() {
                 served.closed(match fault {
                     Cause::ClientBodyTimeout => Closing::BodyTooSlow,

@@ -35,7 +35,7 @@ use self::proxies::Proxies;
 use super::arrival::{self, CLIENT_PATIENCE};
 use super::exchange::Exchange;
 use super::refusal::{self, OwnAnswer};
-use super::{Connection, Deadline, Shared, deadline};
+use super::{Connection, Deadline, Live, Shared, deadline};
 use crate::head::Head;
 use crate::snapshot::Pace;
 
@@ -90,13 +90,14 @@ impl Engine {
     /// connection carries no other after it.
     pub fn arrive(
         &self,
+        live: Arc<Live>,
         connection: &Arc<Connection>,
         head: &Head<'_, '_>,
         upgrade: bool,
         last: bool,
         started: (Instant, SystemTime),
     ) -> Arrived {
-        let mut exchange = arrival::arrive(self.shared.live(), connection, head, upgrade, started);
+        let mut exchange = arrival::arrive(live, connection, head, upgrade, started);
         exchange.last = last;
         Arrived(Box::new(exchange))
     }
