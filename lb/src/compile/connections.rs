@@ -26,6 +26,7 @@ pub(super) fn connections(
     let config::Listener {
         bind: _,
         response_headers: _,
+        engine,
         tls,
         backlog,
         tcp,
@@ -50,6 +51,7 @@ pub(super) fn connections(
         },
         deadlines: compile_deadlines(deadlines.as_ref(), &path.join("deadlines"), context),
         http2_streams: concurrent_streams.unwrap_or(HTTP2_STREAMS),
+        engine: engine.unwrap_or(config::Engine::Auto),
         proxy_protocol: proxy_protocol
             .as_ref()
             .map(|written| proxy(written, &path.join("proxy_protocol"), context)),

@@ -25,10 +25,22 @@ pub struct Listener {
     pub http2: Option<Http2>,
     /// The PROXY protocol; without it, connections begin with HTTP or TLS.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What carries its requests.
+    pub engine: Option<Engine>,
     /// Header edits on every response of this listener, our own errors included.
     pub response_headers: Option<HeaderEdits>,
     /// Present on listeners that terminate TLS.
     pub tls: Option<ListenerTls>,
+}
+
+/// What carries the requests of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The fast lane where it can: HTTP/1.1 on both sides.
+    Auto,
+    /// Pingora, always.
+    Pingora,
 }
 
 /// TLS towards clients.

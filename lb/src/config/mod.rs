@@ -30,7 +30,8 @@ pub use connections::{
 pub use document::{Document, Node, Path, Position, Step, Value};
 pub use limits::{MaxConcurrent, OneOrMany, RateLimit};
 pub use listeners::{
-    Alpn, Certificate, ClientAuth, ClientAuthMode, Listener, ListenerTls, TlsVersion, UnknownSni,
+    Alpn, Certificate, ClientAuth, ClientAuthMode, Engine, Listener, ListenerTls, TlsVersion,
+    UnknownSni,
 };
 pub use policy::{
     Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryOn, Timeouts,

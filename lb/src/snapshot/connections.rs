@@ -15,6 +15,8 @@ pub struct Connections {
     pub deadlines: Deadlines,
     /// HTTP/2 streams at once on a connection.
     pub http2_streams: u32,
+    /// What carries their requests.
+    pub engine: crate::config::Engine,
     /// The PROXY protocol, if connections may begin with its header.
     pub proxy_protocol: Option<ProxyProtocol>,
 }

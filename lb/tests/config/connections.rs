@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lb::config::Engine;
 use lb::snapshot::{Connections, Pace};
 
 use crate::support::{Place, SOUND, compile, problems_of};
@@ -16,7 +17,7 @@ fn connections(listener: &str) -> Connections {
 
 #[test]
 fn what_holds_when_nothing_is_said() {
-    let Connections { socket, limits, deadlines, http2_streams, proxy_protocol } =
+    let Connections { socket, limits, deadlines, http2_streams, engine, proxy_protocol } =
         connections(r#"{ bind: ["127.0.0.1:8080"] }"#);
     assert_eq!(socket.backlog, 4096);
     let probes = socket.keepalive.unwrap();
@@ -33,6 +34,7 @@ fn what_holds_when_nothing_is_said() {
     assert_eq!((min_rate, grace), (500, Duration::from_secs(10)));
     assert_eq!(http2_streams, 128);
     assert!(proxy_protocol.is_none());
+    assert_eq!(engine, Engine::Auto);
 }
 
 #[test]

@@ -43,9 +43,9 @@ fn keys_of_a_listener() {
         Place::Listener,
         &[
             (
-                r#"bind: ["127.0.0.1:80"], engine: auto"#,
+                r#"bind: ["127.0.0.1:80"], motor: auto"#,
                 &[
-                    r#"3:35: listeners.http.engine: unknown key "engine"; known here: backlog, bind, deadlines, http2, limits, proxy_protocol, response_headers, tcp, tls"#,
+                    r#"3:35: listeners.http.motor: unknown key "motor"; known here: backlog, bind, deadlines, engine, http2, limits, proxy_protocol, response_headers, tcp, tls"#,
                 ],
             ),
             (
