@@ -21,7 +21,10 @@ pub(crate) struct Exchange {
     pub(super) time: SystemTime,
     /// The snapshot it was decided with; kept to its end.
     pub(super) live: Option<Arc<Live>>,
+    /// `timeouts.request` on the Pingora engine, which must be cut off from outside.
     pub(super) deadline: Option<Arc<Deadline>>,
+    /// `timeouts.request` in the lane, which looks at it; `None` once a response began.
+    pub(super) due: Option<Instant>,
     pub(super) request_id: String,
     pub(super) client: IpAddr,
     pub(super) peer_trusted: bool,
@@ -73,6 +76,7 @@ impl Default for Exchange {
             time: SystemTime::now(),
             live: None,
             deadline: None,
+            due: None,
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             peer_trusted: false,
@@ -121,9 +125,19 @@ impl Exchange {
     /// What is left until `timeouts.request`; it counts from the last byte of
     /// the request that came.
     pub(super) fn remaining(&self, request_timeout: Duration, now: Instant) -> Duration {
-        match &self.deadline {
-            Some(deadline) => deadline.remaining(now).unwrap_or(request_timeout),
-            None => request_timeout,
+        match (&self.deadline, self.due) {
+            (Some(deadline), _) => deadline.remaining(now).unwrap_or(request_timeout),
+            (None, Some(due)) => due.saturating_duration_since(now),
+            (None, None) => request_timeout,
         }
+    }
+
+    /// Whether `timeouts.request` is over and no response has begun.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        let by_deadline = self.deadline.as_ref().is_some_and(|deadline| {
+            deadline.is_hit()
+                || deadline.remaining(now).is_some_and(|remaining| remaining.is_zero())
+        });
+        by_deadline || self.due.is_some_and(|due| due <= now)
     }
 }

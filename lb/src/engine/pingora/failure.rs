@@ -10,7 +10,7 @@ use rustls::AlertDescription;
 
 use super::respond;
 use crate::engine::exchange::Exchange;
-use crate::policy::Retry;
+use crate::engine::retry::{Kind, Repeat, blame, may_retry};
 use crate::response::{Cause, Fault};
 
 /// What a server says that does not like a client or its certificate (RFC 8446
@@ -27,19 +27,6 @@ const REFUSALS: &[AlertDescription] = &[
     AlertDescription::AccessDenied,
     AlertDescription::DecryptError,
 ];
-
-/// A failure by the part of the exchange it hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// No connection: nothing was sent.
-    Connect,
-    /// The connection broke.
-    Reset,
-    /// Nothing came in time.
-    Timeout,
-    /// Anything that sending again does not mend.
-    Final,
-}
 
 /// Ends the exchange with an answer of our own.
 pub(super) fn refuse<T>(exchange: &mut Exchange, cause: Cause) -> Result<T> {
@@ -60,7 +47,7 @@ pub(super) fn connect_failed(
     mut error: BError,
 ) -> BError {
     let (cause, kind) = match error.etype() {
-        ErrorType::ConnectTimedout if deadline_passed(exchange) => {
+        ErrorType::ConnectTimedout if exchange.is_overdue(Instant::now()) => {
             (Cause::RequestTimeout, Kind::Final)
         }
         ErrorType::ConnectTimedout => (Cause::UpstreamConnectTimeout, Kind::Connect),
@@ -75,7 +62,7 @@ pub(super) fn connect_failed(
         _ => (Cause::UpstreamConnectFailed, Kind::Connect),
     };
     blame(exchange, cause, &error);
-    let again = may_retry(session, exchange, kind);
+    let again = may_retry(exchange, kind, repeat(session));
     note(exchange, cause, &error, again);
     error.set_retry(again);
     error
@@ -110,7 +97,7 @@ pub(super) fn exchange_failed(
     // fault. What may be repeated is sent again on a new connection, which
     // costs neither an attempt nor the budget.
     let stale = reused && kind == Kind::Reset && !exchange.responding;
-    if stale && is_repeatable(session) && exchange.replaced == 0 {
+    if stale && repeat(session).is_harmless() && exchange.replaced == 0 {
         exchange.replaced += 1;
         exchange.attempts = exchange.attempts.saturating_sub(1);
         error.set_retry(true);
@@ -119,14 +106,14 @@ pub(super) fn exchange_failed(
     if cause.fault() == Fault::Upstream && cause != Cause::RequestTimeout && !stale {
         blame(exchange, cause, &error);
     }
-    let again = may_retry(session, exchange, kind);
+    let again = may_retry(exchange, kind, repeat(session));
     note(exchange, cause, &error, again);
     error.set_retry(again);
     error
 }
 
 fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
-    if deadline_passed(exchange) && !exchange.responding {
+    if exchange.is_overdue(Instant::now()) && !exchange.responding {
         return (Cause::RequestTimeout, Kind::Final);
     }
     if let Some(fault) = exchange.connection.as_ref().and_then(|connection| connection.fault()) {
@@ -178,68 +165,12 @@ fn is_refused_handshake(error: &Error) -> bool {
     REFUSALS.iter().any(|alert| text == rustls::Error::AlertReceived(*alert).to_string())
 }
 
-/// Counts the failure against the endpoint: once for each request.
-fn blame(exchange: &mut Exchange, cause: Cause, error: &Error) {
-    if cause.fault() != Fault::Upstream {
-        return;
+/// What of the request could be sent again.
+fn repeat(session: &Session) -> Repeat {
+    Repeat {
+        held: !session.as_ref().retry_buffer_truncated(),
+        idempotent: session.req_header().method.is_idempotent(),
     }
-    let (Some(lease), Some(live), Some(forward)) =
-        (&exchange.lease, &exchange.live, exchange.forward())
-    else {
-        return;
-    };
-    let index = lease.index();
-    if !exchange.tried.contains(index) {
-        let upstream = &live.upstreams[forward.upstream.index()].upstream;
-        upstream.record_failure(lease, Instant::now(), cause.name());
-        tracing::debug!(endpoint = %lease.endpoint().label(), %error, "attempt failed");
-        exchange.tried.insert(index);
-    }
-}
-
-/// Whether the request may be sent again, and takes it from the budget if so.
-fn may_retry(session: &mut Session, exchange: &Exchange, kind: Kind) -> bool {
-    let (Some(live), Some(forward)) = (&exchange.live, exchange.forward()) else { return false };
-    let Retry { attempts, on } = forward.retry;
-    let wanted = match kind {
-        Kind::Connect => on.connect_failure,
-        Kind::Reset => on.reset,
-        Kind::Timeout => on.timeout,
-        Kind::Final => false,
-    };
-    if !wanted
-        || exchange.responding
-        || exchange.attempts >= u32::from(attempts)
-        || deadline_passed(exchange)
-    {
-        return false;
-    }
-    // Nothing was sent on a connection that never stood; anything else must be
-    // harmless to repeat, and its body still at hand.
-    let possible = match kind {
-        Kind::Connect => !session.as_ref().retry_buffer_truncated(),
-        _ => is_repeatable(session),
-    };
-    if !possible {
-        return false;
-    }
-    let target = &live.upstreams[forward.upstream.index()];
-    let granted = target.upstream.withdraw_retry();
-    let counter = if granted { &target.series.retries } else { &target.series.retries_refused };
-    counter.inc();
-    granted
-}
-
-/// RFC 9110 §9.2.2: repeating an idempotent request is the same as sending it once.
-fn is_repeatable(session: &Session) -> bool {
-    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
-}
-
-fn deadline_passed(exchange: &Exchange) -> bool {
-    exchange.deadline.as_ref().is_some_and(|deadline| {
-        deadline.is_hit()
-            || deadline.remaining(Instant::now()).is_some_and(|remaining| remaining.is_zero())
-    })
 }
 
 fn note(exchange: &mut Exchange, cause: Cause, error: &Error, again: bool) {
