@@ -13,7 +13,7 @@ pub enum HeadError {
     #[error("a proxy protocol header where none is expected")]
     UnexpectedProxyHeader,
     /// The bytes given to `parse` are less or more than one head.
-    #[error("the bytes are not exactly one request head")]
+    #[error("the bytes are not exactly one head")]
     NotOneHead,
     /// More than the one empty line that RFC 9112 §2.2 tells us to bear.
     #[error("more than one empty line before the request line")]
@@ -37,7 +37,7 @@ pub enum HeadError {
     #[error("the method is longer than 32 bytes")]
     MethodTooLong,
     /// The last word of the request line is no HTTP version.
-    #[error("the version in the request line is malformed")]
+    #[error("the version is malformed")]
     BadVersion,
     /// A well-formed version other than 1.0 and 1.1.
     #[error("the version is neither http/1.0 nor http/1.1")]
@@ -73,7 +73,7 @@ pub enum HeadError {
     #[error("there are too many header fields")]
     TooManyFields,
     /// The first field line begins with whitespace (RFC 9112 §2.2).
-    #[error("whitespace between the request line and the first header field")]
+    #[error("whitespace before the first header field")]
     SpaceBeforeFirstField,
     /// A folded field line (RFC 9112 §5.2).
     #[error("a folded header line")]
@@ -112,7 +112,7 @@ pub enum HeadError {
     #[error("transfer-encoding is not exactly chunked")]
     BadCoding,
     /// HTTP/1.0 has no transfer codings (RFC 9112 §6.1).
-    #[error("transfer-encoding in an http/1.0 request")]
+    #[error("transfer-encoding in an http/1.0 message")]
     CodingOnHttp10,
     /// A connection option that is not a token (RFC 9110 §7.6.1).
     #[error("a connection option that is not a token")]

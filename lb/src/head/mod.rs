@@ -18,6 +18,7 @@ mod body;
 mod error;
 mod fields;
 mod framing;
+mod lines;
 mod parse;
 mod scan;
 mod target;
