@@ -1,6 +1,6 @@
-//! What is wrong with a request head, and what kind of answer that deserves.
+//! What is wrong with a head, and what kind of answer a request's deserves.
 
-/// Why a request head is refused.
+/// Why a request head is refused; in part, why a response head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeadError {
     /// A TLS ClientHello where plain HTTP was expected.
@@ -182,4 +182,27 @@ impl HeadError {
             Self::UnsupportedVersion => Refusal::VersionNotSupported,
         }
     }
+}
+
+/// Why a response head is refused. The connection cannot be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ResponseError {
+    /// A rule that holds for requests too: lines, fields, sizes, body framing.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The first bytes are not `HTTP/`: another protocol, an empty line, or what
+    /// is left of a body that was longer than announced.
+    #[error("the response does not begin with http/")]
+    NotHttp,
+    /// The status is not three digits from 100 to 999 (RFC 9110 §15), with one
+    /// space before and a space or the line end behind.
+    #[error("the status is not a number from 100 to 999")]
+    BadStatus,
+    /// A control other than HTAB in the reason phrase (RFC 9112 §4).
+    #[error("a control character in the reason phrase")]
+    BadReason,
+    /// Transfer-Encoding or a Content-Length above zero in a 1xx response
+    /// (RFC 9112 §6.1, RFC 9110 §8.6).
+    #[error("a 1xx response announces a body")]
+    InterimBody,
 }

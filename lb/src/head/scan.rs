@@ -8,7 +8,7 @@
 use memchr::memchr;
 
 use super::{
-    HeadError, HeadLimits, MAX_FIELDS,
+    HeadError, HeadLimits, MAX_FIELDS, ResponseError, ResponseLimits,
     fields::{is_token, is_token_byte},
     lines::Lines,
     parse::MAX_METHOD,
@@ -111,6 +111,53 @@ impl Scanner {
         match memchr(b' ', longest) {
             Some(space) if is_token(&begin[..space]) => HeadError::UriTooLong,
             _ => HeadError::BadRequestLine,
+        }
+    }
+}
+
+/// Finds the end of one response head. A new one is needed for the next.
+#[derive(Debug, Default)]
+pub struct ResponseScanner {
+    pub(super) lines: Lines,
+    /// Field lines that are complete.
+    fields: usize,
+}
+
+impl ResponseScanner {
+    /// The length of the head that `bytes` begins with, its blank line included,
+    /// once it is complete.
+    ///
+    /// Called with everything since the first byte of the message each time that
+    /// more came; bytes looked at before are not looked at again.
+    pub fn find_end(
+        &mut self,
+        bytes: &[u8],
+        limits: &ResponseLimits,
+    ) -> Result<Option<usize>, ResponseError> {
+        let end = limits.head_size;
+        let begin = &bytes[..bytes.len().min(end)];
+        if !begin.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
+            return Err(ResponseError::NotHttp);
+        }
+        loop {
+            let Some(line) = self.lines.find(bytes, end)? else {
+                if bytes.len() < end {
+                    return Ok(None);
+                }
+                return Err(HeadError::HeadTooLarge.into());
+            };
+            let next = self.lines.after(line);
+            // The first line is the status line.
+            if self.lines.begin > 0 {
+                if line.is_empty() {
+                    return Ok(Some(next));
+                }
+                if self.fields >= limits.fields.min(MAX_FIELDS) {
+                    return Err(HeadError::TooManyFields.into());
+                }
+                self.fields += 1;
+            }
+            self.lines.go_to(next);
         }
     }
 }
