@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-
 use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
@@ -13,7 +12,7 @@ use super::response::{After, Towards, write_head, write_interim};
 use super::upload::{Upload, write_last_chunk};
 use super::workspace::{ROOM, Workspace};
 use crate::engine::exchange::Exchange;
-use crate::engine::{LiveUpstream, Taking, attempt};
+use crate::engine::{LiveUpstream, Shared, Taking, attempt};
 use crate::head::{
     BodyDecoder, CHUNK_END, ResponseFraming, ResponseHead, ResponseLimits, ResponseScanner, Slots,
     parse_response, write_chunk_header,
@@ -62,7 +61,7 @@ pub(super) struct Scene<'s> {
     pub(super) upload: &'s mut Upload,
     pub(super) exchange: &'s mut Exchange,
     pub(super) target: &'s LiveUpstream,
-    pub(super) draining: bool,
+    pub(super) shared: &'s Shared,
 }
 
 impl Download {
@@ -320,7 +319,7 @@ impl Download {
             // What the client has yet to send of its body has no reader any more.
             && upload.is_taken_in()
             && !exchange.last
-            && !scene.draining;
+            && !scene.shared.is_draining();
         match self.keep_alive {
             true => After::KeepAlive { http10: request.http10 },
             false => After::Close,

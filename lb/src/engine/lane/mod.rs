@@ -204,7 +204,7 @@ impl Run<'_> {
                 upload: &mut self.upload,
                 exchange,
                 target: self.target,
-                draining: self.lane.shared.is_draining(),
+                shared: &self.lane.shared,
             },
             download: &mut self.download,
             timeouts: self.timeouts,

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ use crate::timer::Alarm;
 
 /// What is read at once, onto the stack: a silent tunnel has no buffer.
 const PIECE: usize = 16 * 1024;
+
+/// How long an endpoint may be silent behind a client that has closed its half.
+const HALF_CLOSED: Duration = Duration::from_secs(60);
 
 /// A connection to an endpoint that is not HTTP any more, and the exchange that
 /// it came of.
@@ -111,7 +115,7 @@ impl Tunnel {
         alarm: &mut Alarm,
     ) -> Poll<Option<(Cause, String)>> {
         let endpoint = &mut self.connection.stream;
-        let before = (self.up.passed, self.down.passed);
+        let before = (self.up.passed, self.down.passed, self.up.closed);
         let up = self.up.poll(cx, client, endpoint).map_err(|broken| match broken {
             Broken::Reading(error) => (Cause::ClientClosed, error),
             Broken::Writing(error) => (Cause::UpstreamIncomplete, error),
@@ -125,14 +129,23 @@ impl Tunnel {
                 return Poll::Ready(Some((*cause, error.to_string())));
             }
         }
-        if self.up.closed && self.down.closed {
+        // Nobody is left at the other end: what the client still sends is lost.
+        if self.down.closed {
             return Poll::Ready(None);
         }
         let now = Instant::now();
-        let moved = before != (self.up.passed, self.down.passed);
+        let moved = before != (self.up.passed, self.down.passed, self.up.closed);
         let blocked = self.up.is_blocked() || self.down.is_blocked();
-        let patience = if blocked { self.timeouts.send } else { self.timeouts.read };
+        let patience = match blocked {
+            true => self.timeouts.send,
+            // The endpoint has been told. Some have more to say (RFC 9293 §3.6).
+            false if self.up.closed => self.timeouts.read.min(HALF_CLOSED),
+            false => self.timeouts.read,
+        };
         if !moved && alarm.poll(cx).is_ready() {
+            if self.up.closed {
+                return Poll::Ready(None);
+            }
             let (cause, what) = if self.up.is_blocked() {
                 (Cause::UpstreamSendTimeout, "the endpoint takes nothing")
             } else if self.down.is_blocked() {
