@@ -239,7 +239,8 @@ fn read_body_facts<M: Message>(
 ) -> Result<(), Cause> {
     let Some(forward) = exchange.forward() else { return Ok(()) };
     let (websocket, body_limit) = (forward.websocket, forward.body_limit);
-    exchange.upgrade = upgrade && websocket;
+    let protocols = message.first(&header::UPGRADE).unwrap_or_default();
+    exchange.upgrade = upgrade && websocket && tunnelled_protocols(protocols).next().is_some();
     exchange.grpc = message
         .first(&header::CONTENT_TYPE)
         .is_some_and(|kind| kind.starts_with(b"application/grpc"));
@@ -269,4 +270,18 @@ fn refused(limit: &Limit, refusal: Refusal, status: StatusCode) -> Answer {
         ],
         ..Cause::RateLimited.into()
     }
+}
+
+/// The protocols of an Upgrade field that a tunnel may be made for: all but
+/// HTTP's, whose requests would pass without a look (h2c smuggling).
+pub(super) fn tunnelled_protocols(upgrade: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_http = |protocol: &[u8]| {
+        [&b"h2"[..], b"http"].iter().any(|http| {
+            protocol.get(..http.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(http))
+        })
+    };
+    upgrade
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(move |protocol| !protocol.is_empty() && !is_http(protocol))
 }

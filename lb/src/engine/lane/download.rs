@@ -8,7 +8,7 @@ use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
 use super::request::Request;
-use super::response::{After, Towards, write_head, write_interim};
+use super::response::{After, Edits, Towards, write_head, write_interim};
 use super::upload::{Upload, write_last_chunk};
 use super::workspace::{ROOM, Workspace};
 use crate::engine::exchange::Exchange;
@@ -196,7 +196,7 @@ impl Download {
             return Err(Failure::reset(error));
         }
         if error.is_none() && self.decoder.as_mut().is_some_and(BodyDecoder::finish) {
-            self.end(work);
+            self.end(work, scene.exchange);
             return Ok(Poll::Ready(()));
         }
         let detail = match error {
@@ -247,7 +247,7 @@ impl Download {
             }
         }
         if self.phase == Phase::Body && !work.response.is_empty() {
-            self.stage_body(work)?;
+            self.stage_body(work, scene)?;
         }
         Ok(())
     }
@@ -291,7 +291,7 @@ impl Download {
         work.trailers.clear();
         let left = match &self.decoder {
             Some(decoder) if decoder.is_done() => {
-                self.end(work);
+                self.end(work, scene.exchange);
                 0
             }
             Some(decoder) => decoder.length_left().unwrap_or(0),
@@ -326,7 +326,7 @@ impl Download {
         }
     }
 
-    fn stage_body(&mut self, work: &mut Workspace) -> Result<(), Failure> {
+    fn stage_body(&mut self, work: &mut Workspace, scene: &Scene<'_>) -> Result<(), Failure> {
         let Some(decoder) = &mut self.decoder else { return Ok(()) };
         let malformed = |error: crate::head::BodyError| {
             Failure::last(Cause::UpstreamInvalidResponse, error.to_string())
@@ -353,16 +353,17 @@ impl Download {
             }
         }
         if self.decoder.as_ref().is_some_and(BodyDecoder::is_done) {
-            self.end(work);
+            self.end(work, scene.exchange);
         }
         Ok(())
     }
 
     /// The last byte of the body has come.
-    fn end(&mut self, work: &mut Workspace) {
+    fn end(&mut self, work: &mut Workspace, exchange: &Exchange) {
         self.phase = Phase::End;
         if self.towards == Towards::Chunked {
-            write_last_chunk(&work.trailers, &mut work.output);
+            let edits = Edits::of(exchange);
+            write_last_chunk(&work.trailers, |name| !edits.drop(name), &mut work.output);
         }
     }
 }
@@ -375,17 +376,16 @@ pub(super) struct Moved {
     pub(super) waits_for_client: bool,
 }
 
-/// A switch of protocols must be to one that the client has asked for, and not to
-/// HTTP/2: its requests would pass without a look (h2c smuggling).
+/// A switch of protocols must be to one that was asked for.
 fn require_switch(
     head: &ResponseHead<'_, '_>,
     exchange: &Exchange,
     asked: &[u8],
 ) -> Result<(), Failure> {
     let chosen = head.first("upgrade").unwrap_or_default();
-    let name = |protocol: &[u8]| -> Vec<u8> { protocol.trim_ascii().to_ascii_lowercase() };
-    let was_asked = asked.split(|byte| *byte == b',').any(|asked| name(asked) == name(chosen));
-    if exchange.upgrade && head.upgrade && was_asked && !name(chosen).starts_with(b"h2") {
+    let mut asked = asked.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let was_asked = asked.any(|asked| asked.eq_ignore_ascii_case(chosen.trim_ascii()));
+    if exchange.upgrade && head.upgrade && was_asked {
         return Ok(());
     }
     let detail = "the endpoint switches to a protocol that was not asked for";

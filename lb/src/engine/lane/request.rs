@@ -2,6 +2,7 @@
 
 use http::{HeaderName, Version, header};
 
+use crate::engine::arrival::tunnelled_protocols;
 use crate::engine::exchange::Exchange;
 use crate::engine::forward::{FieldSink, Forwarding};
 use crate::engine::message::{Message as _, facts};
@@ -118,11 +119,12 @@ pub(super) fn take_up(
             7 if field.name.eq_ignore_ascii_case("upgrade") => {
                 if upgrade {
                     note_protocols(&mut noted.protocols, field.value);
-                    write_field(field.name, field.value, out);
                 }
                 continue;
             }
             10 if is_any(field.name, &["connection", "keep-alive"]) => continue,
+            // Of a switch to HTTP/2 (RFC 7540 §3.2.1), which never passes.
+            14 if field.name.eq_ignore_ascii_case("http2-settings") => continue,
             14 if field.name.eq_ignore_ascii_case("content-length") => continue,
             16 if field.name.eq_ignore_ascii_case("proxy-connection") => continue,
             17 if field.name.eq_ignore_ascii_case("transfer-encoding") => continue,
@@ -144,6 +146,7 @@ pub(super) fn take_up(
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }
     if upgrade {
+        write_field("Upgrade", &noted.protocols, out);
         out.extend_from_slice(b"Connection: Upgrade\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -181,11 +184,13 @@ fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
 }
 
-fn note_protocols(protocols: &mut Vec<u8>, value: &[u8]) {
-    if !protocols.is_empty() {
-        protocols.push(b',');
+fn note_protocols(noted: &mut Vec<u8>, value: &[u8]) {
+    for protocol in tunnelled_protocols(value) {
+        if !noted.is_empty() {
+            noted.extend_from_slice(b", ");
+        }
+        noted.extend_from_slice(protocol);
     }
-    protocols.extend_from_slice(value);
 }
 
 /// Nobody should send several lines of Cookie (RFC 6265 §5.4), and some origins

@@ -118,7 +118,7 @@ fn write_length(length: u64, out: &mut Vec<u8>) {
 }
 
 /// The edits of listener and route: what the route says of a name wins.
-struct Edits<'e> {
+pub(super) struct Edits<'e> {
     outer: Option<&'e HeaderEdits>,
     inner: Option<&'e HeaderEdits>,
     /// RFC 6797 §7.2: never over plain HTTP, whoever says it.
@@ -128,7 +128,7 @@ struct Edits<'e> {
 impl<'e> Edits<'e> {
     const NONE: Self = Self { outer: None, inner: None, plain: false };
 
-    fn of(exchange: &'e Exchange) -> Self {
+    pub(super) fn of(exchange: &'e Exchange) -> Self {
         let (Some(live), Some(connection)) = (&exchange.live, &exchange.connection) else {
             return Self::NONE;
         };
@@ -141,7 +141,7 @@ impl<'e> Edits<'e> {
     }
 
     /// Whether a field of the endpoint is taken away.
-    fn drop(&self, name: &str) -> bool {
+    pub(super) fn drop(&self, name: &str) -> bool {
         [self.outer, self.inner].into_iter().flatten().any(|edits| edits.speak_of(name))
             || self.is_forbidden(name)
     }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::Version;
 use tokio::io::AsyncWrite;
 
 use super::client::ClientStream;
@@ -13,6 +14,7 @@ use super::request::Request;
 use super::workspace::{ROOM, Workspace};
 use crate::engine::Patience;
 use crate::engine::exchange::Exchange;
+use crate::engine::forward::Forwarding;
 use crate::head::{
     BodyDecoder, CHUNK_END, Framing, may_pass_in_trailer, trailer_fields, write_chunk_header,
     write_field,
@@ -216,7 +218,10 @@ impl Upload {
             work.input.take(step.consumed);
         }
         if self.decoder.is_done() {
-            write_last_chunk(&work.trailers, &mut work.request);
+            // A trailer must not say what a field may not.
+            let forwarding = Forwarding::new(exchange, Version::HTTP_11);
+            let passes = |name: &str| forwarding.as_ref().is_some_and(|f| f.passes(name));
+            write_last_chunk(&work.trailers, passes, &mut work.request);
         }
         self.held &= self.repeatable && work.request.len() <= HELD;
         Ok(())
@@ -246,9 +251,10 @@ impl Upload {
 }
 
 /// The chunk that ends a body, with the trailers that may pass.
-pub(super) fn write_last_chunk(trailers: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_last_chunk(trailers: &[u8], passes: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
-    for field in trailer_fields(trailers).filter(|field| may_pass_in_trailer(field.name)) {
+    let may_pass = |name: &str| may_pass_in_trailer(name) && passes(name);
+    for field in trailer_fields(trailers).filter(|field| may_pass(field.name)) {
         write_field(field.name, field.value, out);
     }
     out.extend_from_slice(b"\r\n");
