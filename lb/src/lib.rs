@@ -21,6 +21,7 @@ pub mod request;
 pub mod response;
 pub mod runtime;
 pub mod snapshot;
+pub mod timer;
 pub mod tls;
 pub mod upstream;
 pub mod values;

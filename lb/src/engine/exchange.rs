@@ -1,5 +1,6 @@
 //! The record of one exchange, from its request to its log line.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,7 +22,10 @@ pub(crate) struct Exchange {
     pub(super) time: SystemTime,
     /// The snapshot it was decided with; kept to its end.
     pub(super) live: Option<Arc<Live>>,
+    /// `timeouts.request` on the Pingora engine, which must be cut off from outside.
     pub(super) deadline: Option<Arc<Deadline>>,
+    /// `timeouts.request` in the lane, which looks at it; `None` once a response began.
+    pub(super) due: Option<Instant>,
     pub(super) request_id: String,
     pub(super) client: IpAddr,
     pub(super) peer_trusted: bool,
@@ -65,14 +69,20 @@ pub(crate) struct Exchange {
 
 impl Default for Exchange {
     fn default() -> Self {
-        let now = Instant::now();
+        Self::at(Instant::now(), SystemTime::now())
+    }
+}
+
+impl Exchange {
+    fn at(now: Instant, time: SystemTime) -> Self {
         Self {
             connection: None,
             answer: None,
             started: now,
-            time: SystemTime::now(),
+            time,
             live: None,
             deadline: None,
+            due: None,
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             peer_trusted: false,
@@ -104,7 +114,37 @@ impl Default for Exchange {
     }
 }
 
+/// Records that a worker keeps for its next requests.
+const SPARE: usize = 64;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Exchange {
+    /// A record with nothing in it but the room that an earlier one had.
+    pub(super) fn blank() -> Box<Self> {
+        SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+    }
+
+    /// The exchange was recorded.
+    pub(super) fn retire(mut self: Box<Self>) {
+        self.clear();
+        SPARES.with_borrow_mut(|spares| {
+            if spares.len() < SPARE {
+                spares.push(self);
+            }
+        });
+    }
+
+    fn clear(&mut self) {
+        let mut texts =
+            [&mut self.request_id, &mut self.target, &mut self.authority].map(std::mem::take);
+        texts.iter_mut().for_each(String::clear);
+        let [request_id, target, authority] = texts;
+        *self = Self { request_id, target, authority, ..Self::at(self.started, self.time) };
+    }
+
     /// The route, once one was found.
     pub(super) fn route(&self) -> Option<&Route> {
         Some(self.live.as_ref()?.snapshot.table.route(self.route?))
@@ -121,9 +161,19 @@ impl Exchange {
     /// What is left until `timeouts.request`; it counts from the last byte of
     /// the request that came.
     pub(super) fn remaining(&self, request_timeout: Duration, now: Instant) -> Duration {
-        match &self.deadline {
-            Some(deadline) => deadline.remaining(now).unwrap_or(request_timeout),
-            None => request_timeout,
+        match (&self.deadline, self.due) {
+            (Some(deadline), _) => deadline.remaining(now).unwrap_or(request_timeout),
+            (None, Some(due)) => due.saturating_duration_since(now),
+            (None, None) => request_timeout,
         }
+    }
+
+    /// Whether `timeouts.request` is over and no response has begun.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        let by_deadline = self.deadline.as_ref().is_some_and(|deadline| {
+            deadline.is_hit()
+                || deadline.remaining(now).is_some_and(|remaining| remaining.is_zero())
+        });
+        by_deadline || self.due.is_some_and(|due| due <= now)
     }
 }

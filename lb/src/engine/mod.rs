@@ -6,16 +6,24 @@
 
 mod answer;
 mod arrival;
+mod attempt;
 mod connection;
 mod deadline;
 mod exchange;
+mod forward;
+pub mod lane;
 mod live;
 mod message;
+mod pace;
 pub mod pingora;
 mod record;
 mod refusal;
+mod retry;
+mod worker;
 
 pub use connection::{Connection, Ends};
 pub use deadline::Deadline;
 pub use live::{Live, LiveUpstream, Shared};
+pub use pace::{Late, Patience, Taking};
 pub use refusal::{OwnAnswer, cause_of, refuse};
+pub use worker::{Arrived, Engine};

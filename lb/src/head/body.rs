@@ -1,4 +1,4 @@
-//! Takes a request body out of its framing, as it arrives.
+//! Takes a body out of its framing, as it arrives.
 //!
 //! Chunks are read more strictly than RFC 9112 §7.1 asks: no whitespace around
 //! a size, no bare LF, bounds on sizes, extensions and trailers. What comes out
@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Framing, fields::is_value_byte, trailer::Trailer};
+use super::{Framing, ResponseFraming, fields::is_value_byte, trailer::Trailer};
 
 /// Hexadecimal digits of a chunk size, leading zeros included: 64 bits.
 const MAX_SIZE_DIGITS: u8 = 16;
@@ -74,11 +74,15 @@ pub struct Step {
     pub consumed: usize,
     /// Which of those are body; often all, sometimes none.
     pub data: Range<usize>,
-    /// Whether the body has ended. Bytes after `consumed` are the next request's.
+    /// Which of those are trailers: the field lines behind the last chunk, and the
+    /// blank line that ends them. Empty unless that has been reached; a section
+    /// that comes in pieces is the parts of several steps together.
+    pub trailers: Range<usize>,
+    /// Whether the body has ended. Bytes after `consumed` are the next message's.
     pub done: bool,
 }
 
-/// Decodes the body of one request.
+/// Decodes the body of one message.
 #[derive(Debug, Clone)]
 pub struct BodyDecoder {
     state: State,
@@ -106,13 +110,30 @@ enum State {
     /// After the CR of that.
     ChunkLf,
     Trailer(Trailer),
+    /// A body that ends with the connection.
+    UntilClose,
     Done,
+}
+
+impl State {
+    /// Whether body bytes are next.
+    fn is_data(self) -> bool {
+        matches!(self, Self::Length(_) | Self::Chunk(_) | Self::UntilClose)
+    }
+}
+
+/// Framing that was taken.
+struct Skipped {
+    /// Where in the input it ends.
+    end: usize,
+    /// Where in it the trailers begin, if they do.
+    trailers: Option<usize>,
 }
 
 const NEXT_CHUNK: State = State::Size { size: 0, digits: 0 };
 
 impl BodyDecoder {
-    /// A decoder for the body that follows a head.
+    /// A decoder for the body that follows a request head.
     pub fn new(framing: Framing) -> Self {
         let state = match framing {
             Framing::None | Framing::Length(0) => State::Done,
@@ -122,7 +143,32 @@ impl BodyDecoder {
         Self { state, extensions: 0 }
     }
 
-    /// Whether the body has ended.
+    /// A decoder for the body that follows a response head.
+    pub fn for_response(framing: ResponseFraming) -> Self {
+        let state = match framing {
+            ResponseFraming::None => State::Done,
+            ResponseFraming::Length(length) => return Self::new(Framing::Length(length)),
+            ResponseFraming::Chunked => NEXT_CHUNK,
+            ResponseFraming::UntilClose => State::UntilClose,
+        };
+        Self { state, extensions: 0 }
+    }
+
+    /// Takes in the end of the stream. False if the body was cut short by it.
+    pub fn finish(&mut self) -> bool {
+        if self.state == State::UntilClose {
+            self.state = State::Done;
+        }
+        self.is_done()
+    }
+
+    /// Whether the rest of the body is bytes without framing between them.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::UntilClose)
+    }
+
+    /// Whether the body has ended. One that ends with the connection has once
+    /// [`Self::finish`] was told.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -142,23 +188,29 @@ impl BodyDecoder {
     /// An error is reported when no body bytes come before it in `input`, and
     /// again if asked again.
     pub fn decode(&mut self, input: &[u8]) -> Result<Step, BodyError> {
-        let start = self.skip_framing(input, 0)?;
+        let before = self.skip_framing(input, 0)?;
+        let start = before.end;
         let end = start + self.take_data(input.len() - start);
         // What is wrong behind these bytes can wait until they are delivered.
-        let consumed = match self.skip_framing(input, end) {
-            Ok(consumed) => consumed,
-            Err(_) if end > start => end,
+        let behind = match self.skip_framing(input, end) {
+            Ok(behind) => behind,
+            Err(_) if end > start => Skipped { end, trailers: None },
             Err(error) => return Err(error),
         };
-        Ok(Step { consumed, data: start..end, done: self.is_done() })
+        let consumed = behind.end;
+        let trailers = before.trailers.or(behind.trailers).unwrap_or(consumed);
+        let done = self.is_done();
+        Ok(Step { consumed, data: start..end, trailers: trailers..consumed, done })
     }
 
     /// Takes the framing at `at`, up to body bytes, the end of the body or the
-    /// end of the input, and gives where that is. On an error nothing is taken.
-    fn skip_framing(&mut self, input: &[u8], at: usize) -> Result<usize, BodyError> {
+    /// end of the input. On an error nothing is taken.
+    fn skip_framing(&mut self, input: &[u8], at: usize) -> Result<Skipped, BodyError> {
         let mut at = at;
         let (mut state, mut extensions) = (self.state, self.extensions);
-        while !matches!(state, State::Length(_) | State::Chunk(_) | State::Done) {
+        let in_trailers = |state| matches!(state, State::Trailer(_));
+        let mut trailers = in_trailers(state).then_some(at);
+        while !state.is_data() && state != State::Done {
             let Some(&byte) = input.get(at) else {
                 break;
             };
@@ -170,15 +222,18 @@ impl BodyDecoder {
                 extensions += 1;
             }
             at += 1;
+            if trailers.is_none() && in_trailers(state) {
+                trailers = Some(at);
+            }
         }
         (self.state, self.extensions) = (state, extensions);
-        Ok(at)
+        Ok(Skipped { end: at, trailers })
     }
 
     /// Takes the body bytes that are next, at most `available`.
     fn take_data(&mut self, available: usize) -> usize {
         let (State::Length(left) | State::Chunk(left)) = self.state else {
-            return 0;
+            return if self.state == State::UntilClose { available } else { 0 };
         };
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(available);
         let left = left - taken as u64;
@@ -224,6 +279,6 @@ fn next_state(state: State, byte: u8) -> Result<State, BodyError> {
             None => State::Done,
         },
         // Not framing: the caller does not ask.
-        (State::Length(_) | State::Chunk(_) | State::Done, _) => state,
+        (State::Length(_) | State::Chunk(_) | State::UntilClose | State::Done, _) => state,
     })
 }

@@ -1,6 +1,6 @@
-//! What is wrong with a request head, and what kind of answer that deserves.
+//! What is wrong with a head, and what kind of answer a request's deserves.
 
-/// Why a request head is refused.
+/// Why a request head is refused; in part, why a response head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeadError {
     /// A TLS ClientHello where plain HTTP was expected.
@@ -13,7 +13,7 @@ pub enum HeadError {
     #[error("a proxy protocol header where none is expected")]
     UnexpectedProxyHeader,
     /// The bytes given to `parse` are less or more than one head.
-    #[error("the bytes are not exactly one request head")]
+    #[error("the bytes are not exactly one head")]
     NotOneHead,
     /// More than the one empty line that RFC 9112 §2.2 tells us to bear.
     #[error("more than one empty line before the request line")]
@@ -37,7 +37,7 @@ pub enum HeadError {
     #[error("the method is longer than 32 bytes")]
     MethodTooLong,
     /// The last word of the request line is no HTTP version.
-    #[error("the version in the request line is malformed")]
+    #[error("the version is malformed")]
     BadVersion,
     /// A well-formed version other than 1.0 and 1.1.
     #[error("the version is neither http/1.0 nor http/1.1")]
@@ -73,7 +73,7 @@ pub enum HeadError {
     #[error("there are too many header fields")]
     TooManyFields,
     /// The first field line begins with whitespace (RFC 9112 §2.2).
-    #[error("whitespace between the request line and the first header field")]
+    #[error("whitespace before the first header field")]
     SpaceBeforeFirstField,
     /// A folded field line (RFC 9112 §5.2).
     #[error("a folded header line")]
@@ -112,7 +112,7 @@ pub enum HeadError {
     #[error("transfer-encoding is not exactly chunked")]
     BadCoding,
     /// HTTP/1.0 has no transfer codings (RFC 9112 §6.1).
-    #[error("transfer-encoding in an http/1.0 request")]
+    #[error("transfer-encoding in an http/1.0 message")]
     CodingOnHttp10,
     /// A connection option that is not a token (RFC 9110 §7.6.1).
     #[error("a connection option that is not a token")]
@@ -182,4 +182,27 @@ impl HeadError {
             Self::UnsupportedVersion => Refusal::VersionNotSupported,
         }
     }
+}
+
+/// Why a response head is refused. The connection cannot be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ResponseError {
+    /// A rule that holds for requests too: lines, fields, sizes, body framing.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The first bytes are not `HTTP/`: another protocol, an empty line, or what
+    /// is left of a body that was longer than announced.
+    #[error("the response does not begin with http/")]
+    NotHttp,
+    /// The status is not three digits from 100 to 999 (RFC 9110 §15), with one
+    /// space before and a space or the line end behind.
+    #[error("the status is not a number from 100 to 999")]
+    BadStatus,
+    /// A control other than HTAB in the reason phrase (RFC 9112 §4).
+    #[error("a control character in the reason phrase")]
+    BadReason,
+    /// Transfer-Encoding or a Content-Length above zero in a 1xx response
+    /// (RFC 9112 §6.1, RFC 9110 §8.6).
+    #[error("a 1xx response announces a body")]
+    InterimBody,
 }

@@ -78,7 +78,7 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// `bytes` without the spaces and tabs around it, which is OWS; unlike
 /// `trim_ascii`, which takes other whitespace away too.
-fn trim(bytes: &[u8]) -> &[u8] {
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     let outside = |byte: &u8| !matches!(byte, b' ' | b'\t');
     match (bytes.iter().position(outside), bytes.iter().rposition(outside)) {
         (Some(first), Some(last)) => &bytes[first..=last],

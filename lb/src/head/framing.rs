@@ -34,16 +34,11 @@ const NOT_NOMINATED: [&str; 8] = [
     "forwarded",
 ];
 
-/// What the fields together come to.
+/// What the fields of a request together come to.
 #[derive(Debug, Default)]
 pub(super) struct Message<'b> {
     pub(super) host: Option<&'b [u8]>,
-    length: Option<u64>,
-    chunked: Option<()>,
-    close: bool,
-    keep_alive: bool,
-    upgrade_option: bool,
-    upgrade_field: bool,
+    pub(super) common: Common,
     expect_continue: bool,
 }
 
@@ -53,14 +48,52 @@ impl<'b> Message<'b> {
         let Field { name, value } = field;
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
-                set_once(&mut self.host, value, HeadError::RepeatedHost)?;
+                set_once(&mut self.host, value, HeadError::RepeatedHost)
             }
             6 if name.eq_ignore_ascii_case("expect") => {
                 self.expect_continue |=
                     elements(value).any(|element| element.eq_ignore_ascii_case(b"100-continue"));
+                Ok(())
             }
+            10 if name.eq_ignore_ascii_case("connection") => self.note_options(value),
+            _ => self.common.note(field),
+        }
+    }
+
+    fn note_options(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        for option in elements(value) {
+            if !is_token(option) {
+                return Err(HeadError::BadConnectionOption);
+            }
+            if NOT_NOMINATED.into_iter().any(|name| option.eq_ignore_ascii_case(name.as_bytes())) {
+                return Err(HeadError::NominatedField);
+            }
+            self.common.options.note(option);
+        }
+        Ok(())
+    }
+
+    /// Whether the client waits for 100 (Continue); one of HTTP/1.0 never does
+    /// (RFC 9110 §10.1.1).
+    pub(super) fn expect_continue(&self, version: Version) -> bool {
+        self.expect_continue && version == Version::Http11
+    }
+}
+
+/// What the fields say that requests and responses have in common.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    length: Option<u64>,
+    chunked: Option<()>,
+    pub(super) options: Options,
+    upgrade_field: bool,
+}
+
+impl Common {
+    /// Takes in one field, Connection excepted.
+    pub(super) fn note(&mut self, Field { name, value }: Field<'_>) -> Result<(), HeadError> {
+        match name.len() {
             7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade_field = true,
-            10 if name.eq_ignore_ascii_case("connection") => self.note_options(value)?,
             14 if name.eq_ignore_ascii_case("content-length") => {
                 let length = parse_length(value).ok_or(HeadError::BadLength)?;
                 set_once(&mut self.length, length, HeadError::RepeatedLength)?;
@@ -72,25 +105,6 @@ impl<'b> Message<'b> {
                 set_once(&mut self.chunked, (), HeadError::RepeatedCoding)?;
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn note_options(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        for option in elements(value) {
-            if !is_token(option) {
-                return Err(HeadError::BadConnectionOption);
-            }
-            let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
-            if is("close") {
-                self.close = true;
-            } else if is("keep-alive") {
-                self.keep_alive = true;
-            } else if is("upgrade") {
-                self.upgrade_option = true;
-            } else if NOT_NOMINATED.into_iter().any(is) {
-                return Err(HeadError::NominatedField);
-            }
         }
         Ok(())
     }
@@ -107,19 +121,49 @@ impl<'b> Message<'b> {
 
     /// Whether the connection may serve another request (RFC 9112 §9.3).
     pub(super) fn keep_alive(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+        !self.options.close && (version == Version::Http11 || self.options.keep_alive)
     }
 
-    /// Whether the client waits for 100 (Continue); one of HTTP/1.0 never does
-    /// (RFC 9110 §10.1.1).
-    pub(super) fn expect_continue(&self, version: Version) -> bool {
-        self.expect_continue && version == Version::Http11
-    }
-
-    /// Whether the client offers to switch protocols; ignored in HTTP/1.0
+    /// Whether the sender would switch protocols, or does; ignored in HTTP/1.0
     /// (RFC 9110 §7.8).
     pub(super) fn upgrade(&self, version: Version) -> bool {
-        self.upgrade_option && self.upgrade_field && version == Version::Http11
+        self.options.upgrade && self.upgrade_field && version == Version::Http11
+    }
+}
+
+/// The options of Connection that were seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Options {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+    /// Any but these three.
+    others: bool,
+}
+
+impl Options {
+    pub(super) fn note(&mut self, option: &[u8]) {
+        let seen = match option.len() {
+            5 if option.eq_ignore_ascii_case(b"close") => &mut self.close,
+            10 if option.eq_ignore_ascii_case(b"keep-alive") => &mut self.keep_alive,
+            7 if option.eq_ignore_ascii_case(b"upgrade") => &mut self.upgrade,
+            _ => &mut self.others,
+        };
+        *seen = true;
+    }
+
+    /// Whether one of them is `name`; `fields` are those they were read from, and
+    /// searched only if there is one without a flag of its own.
+    pub(super) fn nominate<'b>(self, name: &str, fields: impl Iterator<Item = Field<'b>>) -> bool {
+        let known = |seen: bool, option: &str| seen && name.eq_ignore_ascii_case(option);
+        let is_name = |option: &[u8]| option.eq_ignore_ascii_case(name.as_bytes());
+        known(self.close, "close")
+            || known(self.keep_alive, "keep-alive")
+            || known(self.upgrade, "upgrade")
+            || (self.others
+                && fields
+                    .filter(|field| field.name.eq_ignore_ascii_case("connection"))
+                    .any(|field| elements(field.value).any(is_name)))
     }
 }
 

@@ -6,12 +6,11 @@
 //! refused here; and its errors name no rule, so the one that was broken is
 //! looked up afterwards, off the fast path.
 
-use memchr::{memchr, memchr_iter};
-
 use super::{
     Field, Framing, HeadError, HeadLimits, MAX_FIELDS, Slots,
-    fields::{is_token, is_token_byte, is_value_byte},
-    framing::Message,
+    fields::is_token,
+    framing::{Message, Options},
+    lines::{self, check_version, refuse_bare_lf},
     target::check_target,
 };
 
@@ -58,6 +57,7 @@ pub struct Head<'b, 's> {
     /// option of Connection that goes with it.
     pub upgrade: bool,
     host: Option<&'b [u8]>,
+    options: Options,
     fields: &'s [httparse::Header<'b>],
 }
 
@@ -70,6 +70,12 @@ impl<'b> Head<'b, '_> {
     /// The value of the first field called `name`, in any case.
     pub fn first(&self, name: &str) -> Option<&'b [u8]> {
         self.fields().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// Whether an option of Connection names this field: it is for us alone then
+    /// (RFC 9110 §7.6.1).
+    pub fn is_nominated(&self, name: &str) -> bool {
+        self.options.nominate(name, self.fields())
     }
 
     /// Whom the request is for: the Host field, else the authority in the
@@ -133,22 +139,14 @@ pub fn parse<'b, 's>(
         method,
         target,
         version,
-        framing: message.framing(version)?,
-        keep_alive: message.keep_alive(version),
+        framing: message.common.framing(version)?,
+        keep_alive: message.common.keep_alive(version),
         expect_continue: message.expect_continue(version),
-        upgrade: message.upgrade(version),
+        upgrade: message.common.upgrade(version),
         host: message.host.or(authority.map(str::as_bytes)),
+        options: message.common.options,
         fields,
     })
-}
-
-fn refuse_bare_lf(head: &[u8]) -> Result<(), HeadError> {
-    for at in memchr_iter(b'\n', head) {
-        if at == 0 || head[at - 1] != b'\r' {
-            return Err(HeadError::BareLf);
-        }
-    }
-    Ok(())
 }
 
 /// Holds the fields to the limits, both as they were sent (`sent` bytes) and as
@@ -170,27 +168,7 @@ fn refuse_large(
 
 /// Which rule was broken by a head that `httparse` does not take.
 fn diagnose(head: &[u8]) -> HeadError {
-    if memchr(0, head).is_some() {
-        return HeadError::Nul;
-    }
-    let mut lines = head.split(|&byte| byte == b'\n');
-    let request_line = lines.next().unwrap_or_default();
-    if let Err(error) = check_request_line(strip_cr(request_line)) {
-        return error;
-    }
-    for (index, line) in lines.map(strip_cr).enumerate() {
-        if line.is_empty() {
-            break;
-        }
-        if let Err(error) = check_field_line(line, index == 0) {
-            return error;
-        }
-    }
-    HeadError::NotOneHead
-}
-
-fn strip_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
+    lines::diagnose(head, check_request_line, HeadError::NotOneHead)
 }
 
 fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
@@ -211,41 +189,7 @@ fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
     if !target.iter().all(u8::is_ascii_graphic) {
         return Err(HeadError::BadTargetByte);
     }
-    match version {
-        b"HTTP/1.0" | b"HTTP/1.1" => Ok(()),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Err(HeadError::UnsupportedVersion)
-        }
-        _ => Err(HeadError::BadVersion),
-    }
-}
-
-fn check_field_line(line: &[u8], first: bool) -> Result<(), HeadError> {
-    if matches!(line, [b' ' | b'\t', ..]) {
-        return Err(match first {
-            true => HeadError::SpaceBeforeFirstField,
-            false => HeadError::ObsFold,
-        });
-    }
-    if line.contains(&b'\r') {
-        return Err(HeadError::BareCr);
-    }
-    let colon = memchr(b':', line).ok_or(HeadError::BadFieldName)?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    match name {
-        [] => return Err(HeadError::EmptyFieldName),
-        [token @ .., b' ' | b'\t'] if token.first().is_some_and(|&byte| is_token_byte(byte)) => {
-            return Err(HeadError::SpaceBeforeColon);
-        }
-        name if !is_token(name) => return Err(HeadError::BadFieldName),
-        _ => {}
-    }
-    if !value.iter().all(|&byte| is_value_byte(byte)) {
-        return Err(HeadError::ControlInValue);
-    }
-    Ok(())
+    check_version(version)
 }
 
 #[cfg(test)]

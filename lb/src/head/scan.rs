@@ -5,11 +5,12 @@
 //! Verdicts depend on the position of the offending byte only, never on how the
 //! bytes were cut into reads.
 
-use memchr::memchr2;
+use memchr::memchr;
 
 use super::{
-    HeadError, HeadLimits, MAX_FIELDS,
+    HeadError, HeadLimits, MAX_FIELDS, ResponseError, ResponseLimits,
     fields::{is_token, is_token_byte},
+    lines::Lines,
     parse::MAX_METHOD,
 };
 
@@ -23,18 +24,13 @@ const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Finds the end of one head. A new one is needed for the next.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    /// Bytes before this are done with.
-    scanned: usize,
-    /// Where the line begins that is being scanned.
-    line: usize,
+    pub(super) lines: Lines,
     /// Where the field lines begin, once the request line is complete.
     fields_at: Option<usize>,
     /// Field lines that are complete.
     fields: usize,
     /// Whether the first bytes have been found to be no other protocol.
     opened: bool,
-    #[cfg(test)]
-    pub(super) examined: usize,
 }
 
 impl Scanner {
@@ -56,24 +52,18 @@ impl Scanner {
             }
         }
         loop {
-            if self.fields_at.is_none() && self.scanned == self.line {
-                refuse_first_byte(bytes.get(self.line))?;
+            let begin = self.lines.begin;
+            if self.fields_at.is_none() && self.lines.is_fresh() {
+                refuse_first_byte(bytes.get(begin))?;
             }
             let end = self.window_end(limits);
-            let window = bytes.get(self.scanned..bytes.len().min(end)).unwrap_or_default();
-            let Some(offset) = memchr2(b'\n', 0, window) else {
-                self.advance(window.len());
+            let Some(line) = self.lines.find(bytes, end)? else {
                 if bytes.len() < end {
                     return Ok(None);
                 }
                 return Err(self.too_large(bytes));
             };
-            let at = self.scanned + offset;
-            if bytes[at] == 0 {
-                return Err(HeadError::Nul);
-            }
-            let line = bytes[self.line..at].strip_suffix(b"\r").ok_or(HeadError::BareLf)?;
-            let next = at + 1;
+            let next = self.lines.after(line);
             match self.fields_at {
                 None if !line.is_empty() => {
                     if line == b"PRI * HTTP/2.0" {
@@ -82,7 +72,7 @@ impl Scanner {
                     self.fields_at = Some(next);
                 }
                 // The one empty line that RFC 9112 §2.2 tells servers to ignore.
-                None if self.line == 0 => {}
+                None if begin == 0 => {}
                 None => return Err(HeadError::LeadingEmptyLines),
                 Some(_) if line.is_empty() => return Ok(Some(next)),
                 Some(start) => {
@@ -95,8 +85,7 @@ impl Scanner {
                     self.fields += 1;
                 }
             }
-            self.advance(offset + 1);
-            self.line = next;
+            self.lines.go_to(next);
         }
     }
 
@@ -104,7 +93,7 @@ impl Scanner {
     /// end before.
     fn window_end(&self, limits: &HeadLimits) -> usize {
         let room = match self.fields_at {
-            None => self.line.saturating_add(limits.uri).saturating_add(AROUND_TARGET),
+            None => self.lines.begin.saturating_add(limits.uri).saturating_add(AROUND_TARGET),
             Some(start) => start.saturating_add(limits.header_size),
         };
         // The CRLF of the request line, or the blank line.
@@ -117,19 +106,58 @@ impl Scanner {
             return HeadError::HeadTooLarge;
         }
         // A request line: is it one with a long target, or none at all?
-        let begin = &bytes[self.line..];
+        let begin = &bytes[self.lines.begin..];
         let longest = &begin[..begin.len().min(MAX_METHOD + 1)];
-        match memchr::memchr(b' ', longest) {
+        match memchr(b' ', longest) {
             Some(space) if is_token(&begin[..space]) => HeadError::UriTooLong,
             _ => HeadError::BadRequestLine,
         }
     }
+}
 
-    fn advance(&mut self, count: usize) {
-        self.scanned += count;
-        #[cfg(test)]
-        {
-            self.examined += count;
+/// Finds the end of one response head. A new one is needed for the next.
+#[derive(Debug, Default)]
+pub struct ResponseScanner {
+    pub(super) lines: Lines,
+    /// Field lines that are complete.
+    fields: usize,
+}
+
+impl ResponseScanner {
+    /// The length of the head that `bytes` begins with, its blank line included,
+    /// once it is complete.
+    ///
+    /// Called with everything since the first byte of the message each time that
+    /// more came; bytes looked at before are not looked at again.
+    pub fn find_end(
+        &mut self,
+        bytes: &[u8],
+        limits: &ResponseLimits,
+    ) -> Result<Option<usize>, ResponseError> {
+        let end = limits.head_size;
+        let begin = &bytes[..bytes.len().min(end)];
+        if !begin.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
+            return Err(ResponseError::NotHttp);
+        }
+        loop {
+            let Some(line) = self.lines.find(bytes, end)? else {
+                if bytes.len() < end {
+                    return Ok(None);
+                }
+                return Err(HeadError::HeadTooLarge.into());
+            };
+            let next = self.lines.after(line);
+            // The first line is the status line.
+            if self.lines.begin > 0 {
+                if line.is_empty() {
+                    return Ok(Some(next));
+                }
+                if self.fields >= limits.fields.min(MAX_FIELDS) {
+                    return Err(HeadError::TooManyFields.into());
+                }
+                self.fields += 1;
+            }
+            self.lines.go_to(next);
         }
     }
 }

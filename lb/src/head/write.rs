@@ -54,7 +54,27 @@ pub fn write_chunk_header(length: usize, out: &mut impl Extend<u8>) {
     out.extend(*b"\r\n");
 }
 
-fn write_decimal(number: u64, out: &mut Vec<u8>) {
+/// The status line of a response in HTTP/1.1, which is our version whatever the
+/// endpoint's (RFC 9110 §2.5). The space before an empty reason phrase is part of
+/// it (RFC 9112 §4).
+pub fn write_status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(status.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field line, in a head or in a trailer section.
+pub fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `number` in digits, without leading zeros.
+pub fn write_decimal(number: u64, out: &mut Vec<u8>) {
     // As many digits as `u64::MAX` has.
     let mut digits = [0; 20];
     let mut rest = number;

@@ -15,8 +15,8 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::bystander::nothing_beside_bytes;
 use super::frames::FrameMeter;
-use super::pace::Taking;
 use super::transport::Transport;
+use super::watch::WatchedWrites;
 use crate::response::Closing;
 use crate::snapshot::Deadlines;
 
@@ -60,7 +60,7 @@ impl Verdict {
 pub(super) struct Http2Stream {
     transport: Transport,
     meter: FrameMeter,
-    writing: Taking,
+    writing: WatchedWrites,
     verdict: Verdict,
     head: Duration,
     handshake: Duration,
@@ -73,7 +73,7 @@ impl Http2Stream {
         Self {
             transport,
             meter: FrameMeter::default(),
-            writing: Taking::new(deadlines.pace),
+            writing: WatchedWrites::new(deadlines.pace),
             verdict,
             head: deadlines.head,
             handshake: deadlines.http2_handshake,

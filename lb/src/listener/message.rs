@@ -21,8 +21,8 @@ use tokio::time::Sleep;
 
 use super::bystander::nothing_beside_bytes;
 use super::linger;
-use super::pace::{Taking, Watch};
 use super::transport::Transport;
+use super::watch::{WatchedReads, WatchedWrites};
 use crate::engine::Connection;
 use crate::head::{BodyDecoder, Framing};
 use crate::response::Cause;
@@ -49,8 +49,8 @@ pub(super) struct Message {
     /// What came from the client and was not decoded yet.
     input: BytesMut,
     body: Body,
-    reading: Watch,
-    writing: Taking,
+    reading: WatchedReads,
+    writing: WatchedWrites,
     /// The client waits for 100 (Continue), or a response, and sends nothing
     /// before: whoever is slow, it is not the client.
     untold: bool,
@@ -95,8 +95,8 @@ impl Message {
             staged: head,
             input,
             body,
-            reading: Watch::new(pace),
-            writing: Taking::new(pace),
+            reading: WatchedReads::new(pace),
+            writing: WatchedWrites::new(pace),
             untold: false,
             glance: None,
         }
@@ -130,7 +130,7 @@ impl Message {
         if bytes.starts_with(SWITCHING) {
             self.body = Body::Tunnel { open: true };
             // Either side of a tunnel may be silent as long as the route says.
-            self.writing = Taking::unwatched();
+            self.writing = WatchedWrites::unwatched();
         } else if !bytes.starts_with(INTERIM) {
             // A response like any other, and nothing in it is a switch.
             self.body = Body::Done;

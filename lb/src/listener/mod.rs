@@ -15,9 +15,9 @@ mod http2;
 mod http2_stream;
 mod linger;
 mod message;
-mod pace;
 mod socket;
 mod transport;
+mod watch;
 
 pub use accept::{AcceptContext, ListenerShare, accept};
 pub use gate::{Gate, Room};

@@ -19,12 +19,21 @@ impl HeaderEdits {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
+    /// The names that are set or removed: what others say of them does not count.
+    pub fn spoken(&self) -> impl Iterator<Item = &HeaderName> {
+        self.remove.iter().chain(self.set.iter().map(|(name, _)| name))
+    }
+
+    /// Whether a field of this name, in any letter case, is set or removed.
+    pub fn speak_of(&self, name: &str) -> bool {
+        self.spoken().any(|spoken| spoken.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// These edits with `inner` over them: what `inner` says about a name wins.
     #[must_use]
     pub fn overlaid(&self, inner: &Self) -> Self {
         let mut merged = self.clone();
-        let spoken: Vec<&HeaderName> =
-            inner.remove.iter().chain(inner.set.iter().map(|(name, _)| name)).collect();
+        let spoken: Vec<&HeaderName> = inner.spoken().collect();
         merged.remove.retain(|name| !spoken.contains(&name));
         merged.set.retain(|(name, _)| !spoken.contains(&name));
         merged.add.retain(|(name, _)| !spoken.contains(&name));

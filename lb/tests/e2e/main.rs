@@ -4,6 +4,7 @@
 
 mod balancing;
 mod bodies;
+mod engines;
 mod failover;
 mod forwarding;
 mod limits;

@@ -12,21 +12,15 @@ use ::pingora::{Error, ErrorType, Result};
 
 use super::{failure, send_proxy};
 use crate::engine::exchange::Exchange;
-use crate::engine::{Ends, LiveUpstream};
+use crate::engine::{Ends, LiveUpstream, attempt};
 use crate::policy::{Forward, Timeouts};
-use crate::response::Cause;
-use crate::upstream::{EndpointState, Lease, Placement, Target};
-
-/// What the first round may take beyond the timeout of its checks.
-const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
+use crate::upstream::{EndpointState, Lease, Target};
 
 /// Streams on one connection to an HTTP/2 endpoint.
 const STREAMS: usize = 100;
 
 /// Takes a lease and says where to connect.
 pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-    // Given back before another is taken: an endpoint is never counted twice.
-    exchange.lease = None;
     let Some(live) = exchange.live.clone() else {
         return failure::internal(exchange, "no snapshot");
     };
@@ -42,19 +36,18 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
         if let Some(deadline) = &exchange.deadline {
             deadline.arm(Instant::now() + timeouts.request);
         }
-        wait_for_first_round(target, exchange.remaining(timeouts.request, Instant::now())).await;
+        let remaining = exchange.remaining(timeouts.request, Instant::now());
+        attempt::wait_for_first_round(target, remaining).await;
     }
-    let now = Instant::now();
-    let remaining = exchange.remaining(timeouts.request, now);
-    if remaining.is_zero() {
-        return failure::refuse(exchange, Cause::RequestTimeout);
-    }
-    let placement = Placement { random: fastrand::u64(..), key: exchange.placement_key, now };
-    let Ok(lease) = target.upstream.lease(placement, &exchange.tried) else {
-        return failure::refuse(exchange, Cause::NoHealthyEndpoint);
+    let remaining = match attempt::begin(exchange, target, &timeouts) {
+        Ok(remaining) => remaining,
+        Err(cause) => return failure::refuse(exchange, cause),
+    };
+    let Some(lease) = &exchange.lease else {
+        return failure::internal(exchange, "no lease");
     };
     let ends = exchange.connection.as_ref().map(|connection| connection.ends);
-    let mut peer = peer(target, &lease, upgrade, &timeouts, remaining, (ends, exchange.client));
+    let mut peer = peer(target, lease, upgrade, &timeouts, remaining, (ends, exchange.client));
     let unreusable = !target.upstream.protocol.is_http2() && has_chunked_body(session);
     if let (Ok(peer), true) = (&mut peer, exchange.replaced > 0 || unreusable) {
         // After a stale pooled connection the next one in the pool may be as
@@ -63,14 +56,6 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
         peer.group_key = fastrand::u64(..);
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
-    exchange.last_endpoint = Some(Arc::clone(lease.endpoint()));
-    exchange.lease = Some(lease);
-    exchange.attempts += 1;
-    // What was read of the body passes the filter again, from the first byte.
-    exchange.body_received = 0;
-    exchange.attempt_started = now;
-    exchange.connected = false;
-    exchange.connect_time = None;
     peer.map(Box::new)
 }
 
@@ -81,22 +66,6 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
 fn has_chunked_body(session: &mut Session) -> bool {
     !session.req_header().headers.contains_key(http::header::CONTENT_LENGTH)
         && !session.as_downstream_mut().is_body_empty()
-}
-
-/// Requests wait until every endpoint has been checked once; the checks' own
-/// timeout bounds that.
-async fn wait_for_first_round(target: &LiveUpstream, remaining: Duration) {
-    let first_round = &target.upstream.shared.first_round;
-    if first_round.is_over() {
-        return;
-    }
-    let bound = target
-        .upstream
-        .check
-        .as_ref()
-        .map_or(FIRST_ROUND_SLACK, |check| check.timeout + FIRST_ROUND_SLACK);
-    // Err: whoever is healthy by now is used, and nobody is an answer too.
-    let _ = tokio::time::timeout(bound.min(remaining), first_round.wait()).await;
 }
 
 fn peer(
@@ -182,8 +151,7 @@ impl Tracing for OpenConnection {
 
 /// The connection stands.
 pub(super) fn connected(exchange: &mut Exchange, reused: bool, socket: RawFd) {
-    exchange.connected = true;
-    let Some(live) = &exchange.live else { return };
+    let Some(live) = exchange.live.clone() else { return };
     let Some(forward) = exchange.forward() else { return };
     let target = &live.upstreams[forward.upstream.index()];
     if !target.upstream.protocol.is_http2()
@@ -191,9 +159,5 @@ pub(super) fn connected(exchange: &mut Exchange, reused: bool, socket: RawFd) {
     {
         deadline.attach(socket);
     }
-    if !reused {
-        let took = exchange.attempt_started.elapsed();
-        target.series.connect.observe(took.as_secs_f64());
-        exchange.connect_time = Some(took);
-    }
+    attempt::connected(exchange, target, reused);
 }

@@ -6,40 +6,10 @@ use std::time::Instant;
 use ::pingora::proxy::{FailToProxy, Session};
 use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
-use rustls::AlertDescription;
-
 use super::respond;
 use crate::engine::exchange::Exchange;
-use crate::policy::Retry;
+use crate::engine::retry::{Kind, Repeat, blame, is_refused_handshake, may_retry};
 use crate::response::{Cause, Fault};
-
-/// What a server says that does not like a client or its certificate (RFC 8446
-/// §6.2).
-const REFUSALS: &[AlertDescription] = &[
-    AlertDescription::HandshakeFailure,
-    AlertDescription::BadCertificate,
-    AlertDescription::UnsupportedCertificate,
-    AlertDescription::CertificateRevoked,
-    AlertDescription::CertificateExpired,
-    AlertDescription::CertificateUnknown,
-    AlertDescription::CertificateRequired,
-    AlertDescription::UnknownCA,
-    AlertDescription::AccessDenied,
-    AlertDescription::DecryptError,
-];
-
-/// A failure by the part of the exchange it hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// No connection: nothing was sent.
-    Connect,
-    /// The connection broke.
-    Reset,
-    /// Nothing came in time.
-    Timeout,
-    /// Anything that sending again does not mend.
-    Final,
-}
 
 /// Ends the exchange with an answer of our own.
 pub(super) fn refuse<T>(exchange: &mut Exchange, cause: Cause) -> Result<T> {
@@ -60,7 +30,7 @@ pub(super) fn connect_failed(
     mut error: BError,
 ) -> BError {
     let (cause, kind) = match error.etype() {
-        ErrorType::ConnectTimedout if deadline_passed(exchange) => {
+        ErrorType::ConnectTimedout if exchange.is_overdue(Instant::now()) => {
             (Cause::RequestTimeout, Kind::Final)
         }
         ErrorType::ConnectTimedout => (Cause::UpstreamConnectTimeout, Kind::Connect),
@@ -75,7 +45,7 @@ pub(super) fn connect_failed(
         _ => (Cause::UpstreamConnectFailed, Kind::Connect),
     };
     blame(exchange, cause, &error);
-    let again = may_retry(session, exchange, kind);
+    let again = may_retry(exchange, kind, repeat(session));
     note(exchange, cause, &error, again);
     error.set_retry(again);
     error
@@ -110,7 +80,7 @@ pub(super) fn exchange_failed(
     // fault. What may be repeated is sent again on a new connection, which
     // costs neither an attempt nor the budget.
     let stale = reused && kind == Kind::Reset && !exchange.responding;
-    if stale && is_repeatable(session) && exchange.replaced == 0 {
+    if stale && repeat(session).is_harmless() && exchange.replaced == 0 {
         exchange.replaced += 1;
         exchange.attempts = exchange.attempts.saturating_sub(1);
         error.set_retry(true);
@@ -119,14 +89,14 @@ pub(super) fn exchange_failed(
     if cause.fault() == Fault::Upstream && cause != Cause::RequestTimeout && !stale {
         blame(exchange, cause, &error);
     }
-    let again = may_retry(session, exchange, kind);
+    let again = may_retry(exchange, kind, repeat(session));
     note(exchange, cause, &error, again);
     error.set_retry(again);
     error
 }
 
 fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
-    if deadline_passed(exchange) && !exchange.responding {
+    if exchange.is_overdue(Instant::now()) && !exchange.responding {
         return (Cause::RequestTimeout, Kind::Final);
     }
     if let Some(fault) = exchange.connection.as_ref().and_then(|connection| connection.fault()) {
@@ -151,7 +121,7 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
         (ErrorSource::Upstream, _) if exchange.responding => {
             (Cause::UpstreamIncomplete, Kind::Final)
         }
-        (ErrorSource::Upstream, _) if is_refused_handshake(error) => {
+        (ErrorSource::Upstream, _) if is_refused(error) => {
             (Cause::UpstreamTlsFailed, Kind::Connect)
         }
         (ErrorSource::Upstream, kind) => match kind {
@@ -167,79 +137,19 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
     }
 }
 
-/// In TLS 1.3 a client is done before the server has seen its certificate, so
-/// that a refusal comes when the request is on its way. Nobody has read that.
-fn is_refused_handshake(error: &Error) -> bool {
+/// Whether the endpoint has refused us in a handshake.
+fn is_refused(error: &Error) -> bool {
     let root = error.root_cause();
     let io = root.downcast_ref::<io::Error>();
-    let Some(io) = io.or_else(|| root.downcast_ref::<h2::Error>()?.get_io()) else { return false };
-    // By its text: h2 passes on nothing else.
-    let text = io.to_string();
-    REFUSALS.iter().any(|alert| text == rustls::Error::AlertReceived(*alert).to_string())
+    io.or_else(|| root.downcast_ref::<h2::Error>()?.get_io()).is_some_and(is_refused_handshake)
 }
 
-/// Counts the failure against the endpoint: once for each request.
-fn blame(exchange: &mut Exchange, cause: Cause, error: &Error) {
-    if cause.fault() != Fault::Upstream {
-        return;
+/// What of the request could be sent again.
+fn repeat(session: &Session) -> Repeat {
+    Repeat {
+        held: !session.as_ref().retry_buffer_truncated(),
+        idempotent: session.req_header().method.is_idempotent(),
     }
-    let (Some(lease), Some(live), Some(forward)) =
-        (&exchange.lease, &exchange.live, exchange.forward())
-    else {
-        return;
-    };
-    let index = lease.index();
-    if !exchange.tried.contains(index) {
-        let upstream = &live.upstreams[forward.upstream.index()].upstream;
-        upstream.record_failure(lease, Instant::now(), cause.name());
-        tracing::debug!(endpoint = %lease.endpoint().label(), %error, "attempt failed");
-        exchange.tried.insert(index);
-    }
-}
-
-/// Whether the request may be sent again, and takes it from the budget if so.
-fn may_retry(session: &mut Session, exchange: &Exchange, kind: Kind) -> bool {
-    let (Some(live), Some(forward)) = (&exchange.live, exchange.forward()) else { return false };
-    let Retry { attempts, on } = forward.retry;
-    let wanted = match kind {
-        Kind::Connect => on.connect_failure,
-        Kind::Reset => on.reset,
-        Kind::Timeout => on.timeout,
-        Kind::Final => false,
-    };
-    if !wanted
-        || exchange.responding
-        || exchange.attempts >= u32::from(attempts)
-        || deadline_passed(exchange)
-    {
-        return false;
-    }
-    // Nothing was sent on a connection that never stood; anything else must be
-    // harmless to repeat, and its body still at hand.
-    let possible = match kind {
-        Kind::Connect => !session.as_ref().retry_buffer_truncated(),
-        _ => is_repeatable(session),
-    };
-    if !possible {
-        return false;
-    }
-    let target = &live.upstreams[forward.upstream.index()];
-    let granted = target.upstream.withdraw_retry();
-    let counter = if granted { &target.series.retries } else { &target.series.retries_refused };
-    counter.inc();
-    granted
-}
-
-/// RFC 9110 §9.2.2: repeating an idempotent request is the same as sending it once.
-fn is_repeatable(session: &Session) -> bool {
-    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
-}
-
-fn deadline_passed(exchange: &Exchange) -> bool {
-    exchange.deadline.as_ref().is_some_and(|deadline| {
-        deadline.is_hit()
-            || deadline.remaining(Instant::now()).is_some_and(|remaining| remaining.is_zero())
-    })
 }
 
 fn note(exchange: &mut Exchange, cause: Cause, error: &Error, again: bool) {

@@ -1,6 +1,5 @@
 //! What passes through: the request towards the endpoint, the response back.
 
-use std::io::Write as _;
 use std::time::Instant;
 
 use ::pingora::http::{RequestHeader, ResponseHeader};
@@ -9,42 +8,13 @@ use ::pingora::{Error, ErrorType, Result};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
-use crate::engine::Connection;
-use crate::engine::arrival::{FORWARDED_FOR, REQUEST_ID};
+use crate::engine::attempt;
 use crate::engine::exchange::Exchange;
+use crate::engine::forward::{FieldSink, Forwarding};
 use crate::response::{Cause, EditFields};
-use crate::values::EndpointAddress;
 
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// Whose certificate the client proved to have.
-const CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
-const CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// Fields that an endpoint believes, so that nobody else may set them. Spelt
-/// with `_` some servers take them for the same (nginx drops those too).
-const VOUCHED_FOR: &[&str] = &[
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-real-ip",
-    "x-request-id",
-    "forwarded",
-    "x-client-cert-subject",
-    "x-client-cert-fingerprint",
-];
-
-/// Fields of proxies that we do not set, and that nobody but a trusted peer may.
-const OTHERS_FORWARDED: &[&str] = &[
-    "forwarded",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-];
 
 /// Edits the request that goes to the endpoint. Hop-by-hop fields, and those
 /// that Connection names, are gone already.
@@ -53,50 +23,31 @@ pub(super) fn edit_request(
     request: &mut RequestHeader,
     exchange: &Exchange,
 ) -> Result<()> {
-    let Some(connection) = &exchange.connection else { return Ok(()) };
     require_http2(request, exchange)?;
     // The absolute form is for proxies (RFC 9112 §3.2.2).
     if request.raw_path() != exchange.target.as_bytes() {
         request.set_raw_path(exchange.target.as_bytes())?;
     }
-    if session.req_header().version == Version::HTTP_10 {
-        // RFC 9110 §10.1.1: it means nothing there, and the answer would be wrong.
-        request.remove_header(&header::EXPECT);
+    let sent = session.req_header();
+    let Some(forwarding) = Forwarding::new(exchange, sent.version) else { return Ok(()) };
+    let dropped: Vec<HeaderName> =
+        request.headers.keys().filter(|name| !forwarding.passes(name.as_str())).cloned().collect();
+    for name in &dropped {
+        request.remove_header(name);
     }
-    let trusted = exchange.peer_trusted;
-    drop_look_alikes(request, exchange);
-    name_the_host(request, exchange)?;
+    if request.uri.authority().is_none() && forwarding.lacks_host(sent) {
+        request.insert_header(header::HOST, forwarding.host())?;
+    }
     join_cookies(request)?;
+    forwarding.write(sent, request)
+}
 
-    // Appended to what a trusted peer sent, instead of what anybody else sent.
-    let mut addresses: Vec<u8> = Vec::with_capacity(40);
-    if trusted {
-        for line in request.headers.get_all(FORWARDED_FOR) {
-            addresses.extend_from_slice(line.as_bytes());
-            addresses.extend_from_slice(b", ");
-        }
-        let _ = write!(addresses, "{}", connection.ends.peer);
-    } else {
-        OTHERS_FORWARDED.iter().for_each(|name| drop(request.remove_header(*name)));
-        let _ = write!(addresses, "{}", exchange.client);
+impl FieldSink for RequestHeader {
+    type Error = ::pingora::BError;
+
+    fn field(&mut self, name: &HeaderName, value: &[u8]) -> Result<()> {
+        self.append_header(name, value).map(drop)
     }
-    request.insert_header(FORWARDED_FOR, addresses.as_slice())?;
-    request.insert_header(REAL_IP, exchange.client.to_string())?;
-    if !(trusted && request.headers.contains_key(FORWARDED_PROTO)) {
-        request.insert_header(FORWARDED_PROTO, if connection.tls { "https" } else { "http" })?;
-    }
-    if !(trusted && request.headers.contains_key(FORWARDED_HOST)) {
-        match exchange.authority.as_str() {
-            "" => drop(request.remove_header(&FORWARDED_HOST)),
-            authority => request.insert_header(FORWARDED_HOST, authority)?,
-        }
-    }
-    request.insert_header(REQUEST_ID, exchange.request_id.as_str())?;
-    tell_identity(request, connection, exchange)?;
-    if let Some(forward) = exchange.forward() {
-        forward.request_headers.apply(request)?;
-    }
-    Ok(())
 }
 
 /// Pingora speaks HTTP/1 with an endpoint that does not choose h2 by ALPN, which
@@ -111,47 +62,6 @@ fn require_http2(request: &RequestHeader, exchange: &Exchange) -> Result<()> {
         .map_err(|error: Box<Error>| error.into_up())
 }
 
-/// Tells the endpoint whose certificate was verified. Only where we verify none
-/// ourselves may a trusted peer, which did, say so instead.
-fn tell_identity(
-    request: &mut RequestHeader,
-    connection: &Connection,
-    exchange: &Exchange,
-) -> Result<()> {
-    let tls = exchange
-        .live
-        .as_ref()
-        .and_then(|live| live.snapshot.listeners[connection.listener.0 as usize].tls.as_ref());
-    let forwards = tls.is_some_and(|tls| tls.forward_identity);
-    if forwards || !exchange.peer_trusted {
-        request.remove_header(&CERT_SUBJECT);
-        request.remove_header(&CERT_FINGERPRINT);
-    }
-    if let Some(identity) = connection.identity.as_ref().filter(|_| forwards) {
-        request.insert_header(CERT_SUBJECT, identity.subject.as_str())?;
-        request.insert_header(CERT_FINGERPRINT, identity.fingerprint.as_str())?;
-    }
-    Ok(())
-}
-
-/// What we send is HTTP/1.1 or later and must have a Host: the client's, also
-/// where it stood in the target only, or else the endpoint's (nginx:
-/// `$proxy_host`).
-fn name_the_host(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
-    if request.headers.contains_key(header::HOST) || request.uri.authority().is_some() {
-        return Ok(());
-    }
-    let host = match (exchange.authority.as_str(), &exchange.last_endpoint) {
-        ("", None) => return Ok(()),
-        ("", Some(endpoint)) => match endpoint.address() {
-            EndpointAddress::Unix(_) => "localhost".to_owned(),
-            other => other.to_string(),
-        },
-        (authority, _) => authority.to_owned(),
-    };
-    request.insert_header(header::HOST, host)
-}
-
 /// HTTP/2 clients may split Cookie; before HTTP/1.1 its parts are joined again
 /// (RFC 9113 §8.2.3).
 fn join_cookies(request: &mut RequestHeader) -> Result<()> {
@@ -163,34 +73,6 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
         request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
     let joined = lines.join(&b"; "[..]);
     request.insert_header(header::COOKIE, joined.as_slice())
-}
-
-/// Drops fields that differ from ours, or from those that the route edits, only
-/// by `_` for `-`.
-fn drop_look_alikes(request: &mut RequestHeader, exchange: &Exchange) {
-    if !request.headers.keys().any(|name| name.as_str().contains('_')) {
-        return;
-    }
-    let edits = exchange.forward().map(|forward| &forward.request_headers);
-    let is_edited = |dashed: &str| {
-        edits.is_some_and(|edits| {
-            let set = edits.set.iter().map(|(name, _)| name);
-            edits.remove.iter().chain(set).any(|name| name.as_str() == dashed)
-        })
-    };
-    let look_alikes: Vec<HeaderName> = request
-        .headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .filter(|name| {
-            let dashed = name.as_str().replace('_', "-");
-            VOUCHED_FOR.contains(&dashed.as_str()) || is_edited(&dashed)
-        })
-        .cloned()
-        .collect();
-    for name in look_alikes {
-        request.remove_header(&name);
-    }
 }
 
 /// `Expect: 100-continue` reaches an HTTP/1 endpoint, which answers it. An
@@ -243,15 +125,13 @@ pub(super) fn edit_response(
         return Ok(());
     }
     require_sound(response, exchange)?;
-    exchange.responding = true;
     if let Some(deadline) = &exchange.deadline {
         deadline.disarm();
     }
-    let took = exchange.attempt_started.elapsed();
-    exchange.first_byte_time = Some(took);
     let Some(live) = exchange.live.clone() else { return Ok(()) };
     if let Some(forward) = exchange.forward() {
-        live.upstreams[forward.upstream.index()].series.first_byte.observe(took.as_secs_f64());
+        let target = &live.upstreams[forward.upstream.index()];
+        attempt::responds(exchange, target);
     }
     if !switching {
         remove_hop_by_hop(response, session.is_http2());
@@ -365,5 +245,4 @@ macro_rules! edit_fields {
     };
 }
 
-edit_fields!(RequestHeader);
 edit_fields!(ResponseHeader);

@@ -20,7 +20,7 @@ fn decode(framing: Framing, wire: &[u8], cuts: &[usize]) -> Outcome {
                     assert_eq!(decoder.decode(&wire[taken..arrived]), Err(error), "asked again");
                     return (body, Some(Err(error)), Vec::new());
                 }
-                Ok(Step { consumed, data, done }) => {
+                Ok(Step { consumed, data, done, .. }) => {
                     assert!(data.start <= data.end && data.end <= consumed);
                     body.extend_from_slice(&wire[taken..arrived][data]);
                     taken += consumed;
@@ -52,7 +52,7 @@ fn a_known_length_ends_by_itself() {
     for framing in [Framing::None, Framing::Length(0)] {
         assert!(BodyDecoder::new(framing).is_done());
         let step = BodyDecoder::new(framing).decode(b"GET").unwrap();
-        assert_eq!(step, Step { consumed: 0, data: 0..0, done: true });
+        assert_eq!(step, Step { consumed: 0, data: 0..0, trailers: 0..0, done: true });
     }
     let outcome = decode(Framing::Length(5), b"helloGET", &[1, 2]);
     assert_eq!(outcome, (b"hello".to_vec(), Some(Ok(())), b"GET".to_vec()));
@@ -82,7 +82,7 @@ fn chunks_become_one_body() {
 fn one_step_takes_framing_around_the_data() {
     let mut decoder = BodyDecoder::new(Framing::Chunked);
     let step = decoder.decode(b"5\r\nhello\r\n0\r\n\r\nGET").unwrap();
-    assert_eq!(step, Step { consumed: 15, data: 3..8, done: true });
+    assert_eq!(step, Step { consumed: 15, data: 3..8, trailers: 13..15, done: true });
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn a_dripped_head_is_looked_at_once() {
         assert_eq!(scanner.find_end(&head[..fed], &limits), Ok(None));
     }
     assert_eq!(scanner.find_end(&head, &limits), Ok(Some(head.len())));
-    assert_eq!(scanner.examined + 1, head.len(), "all but the last byte, which ended it");
+    assert_eq!(scanner.lines.examined + 1, head.len(), "all but the last byte, which ended it");
 }
 
 /// Bytes that are much like a head.

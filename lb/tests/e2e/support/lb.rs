@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{Certificates, Client};
+use super::{Certificates, Client, engine};
 
 /// Long enough for the slowest machine; no test waits this long when it passes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub struct Lb {
 
 impl Lb {
     /// Starts `lb` and waits until it is ready. The YAML has no `version` and
-    /// no `status`; its listeners bind port 0. Certificates `api` (api.test,
+    /// no `status`; its listeners bind port 0, and get the engine of the suite. Certificates `api` (api.test,
     /// localhost, 127.0.0.1) and `www` (www.test, *.wild.test) lie beside it.
     pub async fn start(yaml: &str) -> Self {
         let lb = Self::launch(yaml).await;
@@ -58,6 +58,7 @@ impl Lb {
         certificates.issue("api", &["api.test", "localhost", "127.0.0.1"]);
         certificates.issue("www", &["www.test", "*.wild.test"]);
         let config = directory.path().join("lb.yaml");
+        let yaml = engine().carries(yaml);
         std::fs::write(
             &config,
             format!("version: 1\nstatus: {{ address: \"127.0.0.1:0\" }}\n{yaml}"),

@@ -2,10 +2,12 @@
 
 mod certificates;
 mod client;
+mod engine;
 mod lb;
 mod origin;
 
 pub use certificates::Certificates;
 pub use client::{Client, RawConnection};
+pub use engine::{Engine, engine};
 pub use lb::{Lb, backend_binary, eventually};
 pub use origin::{Origin, RawOrigin, Recorded, respond};

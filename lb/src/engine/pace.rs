@@ -3,36 +3,40 @@
 //! Only the time that we wait for the client counts, never the time in which an
 //! endpoint is slow or nothing is asked of the client.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use super::transport::Transport;
 use crate::snapshot::Pace;
 
-/// Watches one direction of one message. A client may wait for as long as its
-/// credit lasts; every byte earns it its share of a second, up to the grace.
+/// What one direction of one message may still cost in waiting. A client may
+/// wait for as long as its credit lasts; every byte earns it its share of a
+/// second, up to the grace.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub struct Patience {
     pace: Pace,
     credit: Duration,
     waiting_since: Option<Instant>,
-    /// Made at the first wait: most messages never do.
-    alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watch {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, credit: pace.grace, waiting_since: None, alarm: None }
+impl Patience {
+    /// The whole grace.
+    pub fn new(pace: Pace) -> Self {
+        Self { pace, credit: pace.grace, waiting_since: None }
+    }
+
+    /// Nobody is ever late.
+    pub fn endless() -> Self {
+        Self::new(Pace { min_rate: 0, grace: Duration::ZERO })
     }
 
     /// Bytes have moved.
-    pub(super) fn moved(&mut self, bytes: usize) {
+    pub fn moved(&mut self, bytes: usize) {
         if let Some(since) = self.waiting_since.take() {
             self.credit = self.credit.saturating_sub(since.elapsed());
+        }
+        if self.credit == self.pace.grace {
+            return;
         }
         let earned = Duration::from_nanos(
             (bytes as u64)
@@ -43,30 +47,25 @@ impl Watch {
         self.credit = self.credit.saturating_add(earned).min(self.pace.grace);
     }
 
-    /// The client has to do something before we can go on. Whether it took too
-    /// long; wakes the task when it will have.
-    pub(super) fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+    /// The client has to do something before we can go on: when it will have
+    /// taken too long. `None` is never.
+    pub fn waits(&mut self) -> Option<Instant> {
         if self.pace.min_rate == 0 {
-            return false;
+            return None;
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let at = since + self.credit;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if alarm.deadline() != at {
-            alarm.as_mut().reset(at);
-        }
-        matches!(alarm.as_mut().poll(cx), Poll::Ready(()))
+        since.checked_add(self.credit)
     }
 }
 
-/// Watches how a client takes what is sent to it.
+/// How long a client may take to take what is sent to it.
 ///
 /// The kernel takes more from us only when a good part of what it holds, 64 KiB
 /// and more, has gone: a client that takes a few kilobytes a second would seem
 /// to stand still. So before one is called late, what it has acknowledged counts.
 #[derive(Debug)]
-pub(super) struct Taking {
-    watch: Watch,
+pub struct Taking {
+    patience: Patience,
     /// What was acknowledged when it was last looked at, in this wait.
     acknowledged: Option<u64>,
     /// Bytes that were counted when they were acknowledged, before the room that
@@ -75,51 +74,56 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self { watch: Watch::new(pace), acknowledged: None, counted: 0 }
+    /// The whole grace.
+    pub fn new(pace: Pace) -> Self {
+        Self { patience: Patience::new(pace), acknowledged: None, counted: 0 }
     }
 
     /// Nobody is ever late.
-    pub(super) fn unwatched() -> Self {
-        Self::new(Pace { min_rate: 0, grace: Duration::ZERO })
+    pub fn unwatched() -> Self {
+        Self { patience: Patience::endless(), acknowledged: None, counted: 0 }
     }
 
     /// Bytes have been written.
-    pub(super) fn moved(&mut self, bytes: usize) {
+    pub fn moved(&mut self, bytes: usize) {
         let again = bytes.min(self.counted);
         self.counted -= again;
         self.acknowledged = None;
-        self.watch.moved(bytes - again);
+        self.patience.moved(bytes - again);
     }
 
-    /// Nothing can be written. Whether the client took too long; wakes the task
-    /// when it will have.
-    pub(super) fn is_late(&mut self, cx: &mut Context<'_>, transport: &Transport) -> bool {
-        if self.watch.pace.min_rate == 0 {
-            return false;
-        }
+    /// Nothing can be written: when the client has to be looked at again.
+    pub fn waits(&mut self, acknowledged: impl FnOnce() -> Option<u64>) -> Option<Instant> {
+        let at = self.patience.waits()?;
         if self.acknowledged.is_none() {
-            self.acknowledged = transport.acknowledged();
+            self.acknowledged = acknowledged();
         }
-        if !self.watch.is_late(cx) {
-            return false;
-        }
-        let (Some(before), Some(now)) = (self.acknowledged, transport.acknowledged()) else {
-            return true;
+        Some(at)
+    }
+
+    /// That time has come. Whether the client took too long, or else until when
+    /// it may go on.
+    pub fn late(&mut self, acknowledged: impl FnOnce() -> Option<u64>) -> Result<Instant, Late> {
+        let (Some(before), Some(now)) = (self.acknowledged, acknowledged()) else {
+            return Err(Late);
         };
         self.acknowledged = Some(now);
-        let Ok(taken @ 1..) = usize::try_from(now.saturating_sub(before)) else { return true };
+        let Ok(taken @ 1..) = usize::try_from(now.saturating_sub(before)) else {
+            return Err(Late);
+        };
         self.counted += taken;
-        self.watch.moved(taken);
-        self.watch.is_late(cx)
+        self.patience.moved(taken);
+        self.patience.waits().filter(|at| *at > Instant::now()).ok_or(Late)
     }
 }
 
+/// The client took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late;
+
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use tokio::time::{advance, sleep};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -128,21 +132,16 @@ mod tests {
     /// Seconds until a client that sends `bytes` every `every` is late; gives up
     /// after an hour.
     async fn late_after(bytes: usize, every: Duration) -> Option<u64> {
-        let mut watch = Watch::new(PACE);
+        let mut patience = Patience::new(PACE);
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(3600) {
-            let mut next = Box::pin(sleep(every));
-            let late = poll_fn(|cx| {
-                if watch.is_late(cx) {
-                    return Poll::Ready(true);
-                }
-                next.as_mut().poll(cx).map(|()| false)
-            })
-            .await;
-            if late {
+            let next = Instant::now() + every;
+            let late = patience.waits().unwrap();
+            tokio::time::sleep_until(next.min(late)).await;
+            if late < next {
                 return Some(begun.elapsed().as_secs());
             }
-            watch.moved(bytes);
+            patience.moved(bytes);
         }
         None
     }
@@ -160,34 +159,33 @@ mod tests {
         assert_eq!(late_after(510, Duration::from_secs(1)).await, None);
     }
 
-    /// Asked once, now.
-    async fn is_late(watch: &mut Watch) -> bool {
-        poll_fn(|cx| Poll::Ready(watch.is_late(cx))).await
+    fn is_late(patience: &mut Patience) -> bool {
+        patience.waits().is_some_and(|at| at <= Instant::now())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_buys_no_more_than_the_grace() {
-        let mut watch = Watch::new(PACE);
-        watch.moved(1 << 30);
-        assert!(!is_late(&mut watch).await);
+        let mut patience = Patience::new(PACE);
+        patience.moved(1 << 30);
+        assert!(!is_late(&mut patience));
         advance(Duration::from_secs(11)).await;
-        assert!(is_late(&mut watch).await);
+        assert!(is_late(&mut patience));
     }
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nobody_waits_for_the_client_is_free() {
-        let mut watch = Watch::new(PACE);
+        let mut patience = Patience::new(PACE);
         for _ in 0..100 {
-            watch.moved(1);
+            patience.moved(1);
             advance(Duration::from_secs(60)).await;
         }
-        assert!(!is_late(&mut watch).await);
+        assert!(!is_late(&mut patience));
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_rate_nobody_is_late() {
-        let mut watch = Watch::new(Pace { min_rate: 0, ..PACE });
+        let mut patience = Patience::new(Pace { min_rate: 0, ..PACE });
         advance(Duration::from_secs(3600)).await;
-        assert!(!is_late(&mut watch).await);
+        assert!(!is_late(&mut patience));
     }
 }
