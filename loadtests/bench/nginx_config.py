@@ -65,7 +65,7 @@ def configuration(work: Work) -> str:
     - limit_req_log_level: no line in the error log for each request of a flood.
     """
     with_hsts = SECURITY_HEADERS | {"Strict-Transport-Security": HSTS}
-    endpoints = "".join(f"\n        server {address} max_fails=0;" for address in work.endpoints)
+    endpoints = "".join(f"\n        server {address};" for address in work.endpoints)
     # A burst of 0 is what nginx has without one, and is refused when it is written.
     burst = f" burst={work.variant.burst} nodelay" if work.variant.burst else ""
     return f"""\
