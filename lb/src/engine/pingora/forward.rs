@@ -156,15 +156,11 @@ pub(super) fn edit_response(
 /// §7.1.3): it would hold the buffer that the head was read into for as long as
 /// the connection lives. nginx does not use that table for responses either.
 fn keep_out_of_the_table(response: &mut ResponseHeader) -> Result<()> {
-    let names: Vec<HeaderName> = response.headers.keys().cloned().collect();
-    for name in names {
-        let values: Vec<HeaderValue> = response.headers.get_all(&name).iter().cloned().collect();
-        response.remove_header(&name);
-        for mut value in values {
-            value.set_sensitive(true);
-            response.append_header(&name, value)?;
-        }
-    }
+    // Only in parts can the values be reached. HTTP/2 has no letter case to lose.
+    let blank = ResponseHeader::build_no_case(response.status, None)?;
+    let mut parts = http::response::Parts::from(std::mem::replace(response, blank));
+    parts.headers.values_mut().for_each(|value| value.set_sensitive(true));
+    *response = parts.into();
     Ok(())
 }
 
