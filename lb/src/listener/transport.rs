@@ -77,6 +77,13 @@ impl ClientStream for Transport {
         }
     }
 
+    fn in_clear(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Clear(Raw { socket: Socket::Tcp(stream), prefix: None, .. }) => Some(stream),
+            Self::Clear(_) | Self::Tls(_) => None,
+        }
+    }
+
     fn is_reset(&self) -> bool {
         let error = match &self.raw().socket {
             Socket::Tcp(stream) => stream.take_error(),

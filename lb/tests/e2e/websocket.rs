@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::support::{Client, Lb, Origin, respond};
+use crate::support::{Client, Lb, Origin, RawOrigin, respond};
 
 /// Echoes what it is sent; on the text "close" it closes with 4001.
 async fn echo() -> std::net::SocketAddr {
@@ -178,4 +179,54 @@ async fn large_messages_pass_whole() {
     let large: Vec<u8> = (0..4_000_000u32).map(|n| (n % 251) as u8).collect();
     socket.send(Message::binary(large.clone())).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().into_data(), large);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_each_way_passes_whole_and_in_order() {
+    const TOTAL: usize = 24 * 1024 * 1024;
+    let origin = RawOrigin::start(|mut stream| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(switch).await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+    })
+    .await;
+    let lb = Lb::start(&config(origin.address, "websocket: true")).await;
+    let mut stream = TcpStream::connect(lb.address("http")).await.unwrap();
+    let upgrade =
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(upgrade).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    let byte = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0];
+    let (mut reader, mut writer) = stream.into_split();
+    let sending = tokio::spawn(async move {
+        let mut at = 0;
+        while at < TOTAL {
+            let piece: Vec<u8> = (at..TOTAL.min(at + 300_000)).map(byte).collect();
+            writer.write_all(&piece).await.unwrap();
+            at += piece.len();
+        }
+        writer
+    });
+    let mut seen = vec![0; 1 << 16];
+    let mut at = 0;
+    while at < TOTAL {
+        let count = reader.read(&mut seen).await.unwrap();
+        assert_ne!(count, 0, "it ends after {at} bytes");
+        let wrong = seen[..count].iter().enumerate().find(|(i, seen)| **seen != byte(at + i));
+        assert!(wrong.is_none(), "byte {} is {wrong:?}", at + wrong.unwrap().0);
+        at += count;
+    }
+    assert_eq!(at, TOTAL);
+    drop((sending.await.unwrap(), reader));
+    let line = lb.access_line(|line| line["status"] == 101).await;
+    assert_eq!((&line["bytes_sent"], &line["bytes_received"]), (&TOTAL.into(), &TOTAL.into()));
 }

@@ -1,11 +1,14 @@
 //! The client's side of an exchange, as the lane needs it.
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 /// A stream from and to a client.
 pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// How many bytes the client has acknowledged; `None` where nobody counts.
     fn acknowledged(&self) -> Option<u64>;
+    /// The socket, if bytes go over it as they are.
+    fn in_clear(&self) -> Option<&TcpStream>;
     /// Whether the client has reset the connection, though something of it may
     /// lie unread.
     fn is_reset(&self) -> bool;

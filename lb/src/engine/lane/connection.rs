@@ -47,6 +47,16 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<Socket>>),
 }
 
+impl Stream {
+    /// The socket, if bytes go over it as they are.
+    pub(super) fn in_clear(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Clear(Socket::Tcp(stream)) => Some(stream),
+            Self::Clear(Socket::Unix(_)) | Self::Tls(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),

@@ -14,12 +14,14 @@ mod connection;
 mod dial;
 mod download;
 mod failure;
+mod pipe;
 mod pool;
 mod request;
 mod response;
 mod transfer;
 mod tunnel;
 mod upload;
+mod way;
 mod workspace;
 
 use std::sync::Arc;

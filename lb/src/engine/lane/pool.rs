@@ -130,3 +130,126 @@ fn take_from(pool: &mut Pool, key: Key, now: Instant) -> Option<Connection> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::connection::{Open, Socket, Stream};
+    use super::*;
+    use crate::compile::compile_text;
+    use crate::upstream::Registry;
+
+    /// An upstream that keeps two idle connections, and what it is connected to.
+    async fn upstream() -> (Arc<Upstream>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let yaml = format!(
+            r#"
+version: 1
+listeners: {{ http: {{ bind: ["127.0.0.1:80"] }} }}
+upstreams:
+  api:
+    endpoints: [{{ address: "{}" }}]
+    keepalive: {{ max_idle: 2, idle_timeout: 60s }}
+virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstream: api }}] }}]
+"#,
+            listener.local_addr().unwrap()
+        );
+        let compiled = compile_text(&yaml, Path::new("."), &|_| None, &Registry::default());
+        (Arc::clone(&compiled.snapshot.unwrap().upstreams[0]), listener)
+    }
+
+    async fn connect(upstream: &Upstream, listener: &TcpListener) -> (Connection, TcpStream) {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (other_end, _) = listener.accept().await.unwrap();
+        let open = Open::new(&upstream.endpoints[0].state);
+        (Connection { stream: Stream::Clear(Socket::Tcp(stream)), tag: 0, open }, other_end)
+    }
+
+    fn port(connection: &Connection) -> SocketAddr {
+        match &connection.stream {
+            Stream::Clear(Socket::Tcp(stream)) => stream.local_addr().unwrap(),
+            _ => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_comes_first_and_siblings_lend_theirs() {
+        let (upstream, listener) = upstream().await;
+        let pools = Pools::new(3);
+        let now = Instant::now();
+        let key = Key::new(&upstream.endpoints[0].state, 0);
+        assert!(pools.take(0, key, now).is_none());
+        let (first, _first) = connect(&upstream, &listener).await;
+        let (second, _second) = connect(&upstream, &listener).await;
+        let ports = (port(&first), port(&second));
+        pools.keep(1, first, &upstream, now);
+        pools.keep(1, second, &upstream, now);
+        assert_eq!(port(&pools.take(1, key, now).unwrap()), ports.1);
+        let mut lent = pools.take(2, key, now).unwrap();
+        assert_eq!(port(&lent), ports.0);
+        // It works where it is now.
+        lent.stream.write_all(b"x").await.unwrap();
+        assert!(pools.take(1, key, now).is_none());
+        assert!(pools.take(1, Key::new(&upstream.endpoints[0].state, 7), now).is_none());
+    }
+
+    #[tokio::test]
+    async fn max_idle_is_over_all_workers_and_the_oldest_goes() {
+        let (upstream, listener) = upstream().await;
+        let pools = Pools::new(2);
+        let now = Instant::now();
+        let mut ends = Vec::new();
+        let mut ports = Vec::new();
+        for worker in [0, 1, 1] {
+            let (connection, end) = connect(&upstream, &listener).await;
+            ends.push(end);
+            ports.push(port(&connection));
+            pools.keep(worker, connection, &upstream, now);
+        }
+        assert_eq!(upstream.shared.idle_connections(), 2);
+        assert_eq!(upstream.endpoints[0].state.connections(), 2);
+        let key = Key::new(&upstream.endpoints[0].state, 0);
+        let left: Vec<SocketAddr> =
+            std::iter::from_fn(|| pools.take(0, key, now)).map(|kept| port(&kept)).collect();
+        assert_eq!(left, [ports[0], ports[2]], "the older of the full worker's went");
+        assert_eq!(upstream.shared.idle_connections(), 0);
+        assert_eq!(upstream.endpoints[0].state.connections(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_closed_or_spoken_to_or_is_too_old_is_not_used() {
+        let (upstream, listener) = upstream().await;
+        let pools = Pools::new(1);
+        let now = Instant::now();
+        let key = Key::new(&upstream.endpoints[0].state, 0);
+        for said in [None, Some(&b"HTTP/1.1 408 Request Timeout\r\n\r\n"[..])] {
+            let (connection, mut end) = connect(&upstream, &listener).await;
+            pools.keep(0, connection, &upstream, now);
+            match said {
+                Some(said) => end.write_all(said).await.unwrap(),
+                None => end.shutdown().await.unwrap(),
+            }
+            // The runtime hears of it.
+            let patience = Instant::now() + Duration::from_secs(10);
+            while !pools.workers[0]
+                .lock()
+                .values_mut()
+                .flatten()
+                .all(|kept| !kept.connection.is_quiet())
+            {
+                assert!(Instant::now() < patience);
+                tokio::task::yield_now().await;
+            }
+            assert!(pools.take(0, key, now).is_none());
+        }
+        let (connection, _end) = connect(&upstream, &listener).await;
+        pools.keep(0, connection, &upstream, now);
+        assert!(pools.take(0, key, now + Duration::from_secs(61)).is_none());
+        assert_eq!(upstream.endpoints[0].state.connections(), 0);
+    }
+}

@@ -1,20 +1,17 @@
 //! A tunnel: after a switch of protocols, bytes both ways.
 
 use std::future::poll_fn;
-use std::io;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Lane;
 use super::client::ClientStream;
 use super::connection::Connection;
 use super::request::Noted;
+use super::way::{Broken, Way};
 use super::workspace::Workspace;
 use crate::engine::Shared;
 use crate::engine::exchange::Exchange;
@@ -22,9 +19,6 @@ use crate::engine::record::{Finished, record};
 use crate::policy::Timeouts;
 use crate::response::Cause;
 use crate::timer::Alarm;
-
-/// What is read at once, onto the stack: a silent tunnel has no buffer.
-const PIECE: usize = 16 * 1024;
 
 /// How long an endpoint may be silent behind a client that has closed its half.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
@@ -39,25 +33,6 @@ pub struct Tunnel {
     timeouts: Timeouts,
     up: Way,
     down: Way,
-}
-
-/// One way of a tunnel.
-#[derive(Debug, Default)]
-struct Way {
-    /// What was read and could not be written yet.
-    pending: Vec<u8>,
-    written: usize,
-    /// The end has come.
-    ended: bool,
-    /// And was passed on.
-    closed: bool,
-    passed: u64,
-}
-
-/// How a way ended that did not end by itself.
-enum Broken {
-    Reading(io::Error),
-    Writing(io::Error),
 }
 
 impl Tunnel {
@@ -170,94 +145,5 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         self.record(None);
-    }
-}
-
-impl Way {
-    fn with(pending: &[u8]) -> Self {
-        Self { pending: pending.to_vec(), ..Self::default() }
-    }
-
-    /// Something waits to be taken.
-    fn is_blocked(&self) -> bool {
-        self.written < self.pending.len()
-    }
-
-    /// Passes on what there is.
-    fn poll<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut R,
-        writer: &mut W,
-    ) -> Result<(), Broken>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        loop {
-            if self.is_blocked() {
-                match Pin::new(&mut *writer).poll_write(cx, &self.pending[self.written..]) {
-                    Poll::Pending => return Ok(()),
-                    Poll::Ready(Ok(0)) => {
-                        return Err(Broken::Writing(io::ErrorKind::WriteZero.into()));
-                    }
-                    Poll::Ready(Ok(count)) => self.wrote(count),
-                    Poll::Ready(Err(error)) => return Err(Broken::Writing(error)),
-                }
-                continue;
-            }
-            if self.ended {
-                if !self.closed {
-                    self.closed = Pin::new(&mut *writer).poll_shutdown(cx).is_ready();
-                }
-                return Ok(());
-            }
-            let mut piece = [MaybeUninit::uninit(); PIECE];
-            let mut piece = ReadBuf::uninit(&mut piece);
-            match Pin::new(&mut *reader).poll_read(cx, &mut piece) {
-                Poll::Pending => {
-                    return match Pin::new(&mut *writer).poll_flush(cx) {
-                        Poll::Ready(Err(error)) => Err(Broken::Writing(error)),
-                        _ => Ok(()),
-                    };
-                }
-                Poll::Ready(Err(error)) => return Err(Broken::Reading(error)),
-                Poll::Ready(Ok(())) if piece.filled().is_empty() => self.ended = true,
-                Poll::Ready(Ok(())) => self.pass(cx, piece.filled(), writer)?,
-            }
-        }
-    }
-
-    /// Writes a piece from where it lies; only what is not taken is kept.
-    fn pass<W: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut piece: &[u8],
-        writer: &mut W,
-    ) -> Result<(), Broken> {
-        while !piece.is_empty() {
-            match Pin::new(&mut *writer).poll_write(cx, piece) {
-                Poll::Ready(Ok(0)) => return Err(Broken::Writing(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    self.passed += count as u64;
-                    piece = &piece[count..];
-                }
-                Poll::Ready(Err(error)) => return Err(Broken::Writing(error)),
-                Poll::Pending => {
-                    self.pending.extend_from_slice(piece);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn wrote(&mut self, count: usize) {
-        self.passed += count as u64;
-        self.written += count;
-        if self.written == self.pending.len() {
-            // Not kept: most of a tunnel's life nothing waits.
-            (self.pending, self.written) = (Vec::new(), 0);
-        }
     }
 }
