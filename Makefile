@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check h2spec bench-decide bench-idle bench-tls bench-slow release clean
+.PHONY: help demo smoke test fmt lint check h2spec bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k release clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,8 @@ test: ## every test of the scripts and of the crates
 	@scripts/bootstrap.sh test
 	@certs/make-dev.sh
 	@scripts/test-bootstrap.sh
+	@scripts/test-load.sh
+	@python3 -m unittest discover --start-directory loadtests/tests
 	cargo test --workspace
 
 fmt: ## format the code
@@ -46,6 +48,19 @@ bench-tls: release ## times beside thousands of open TLS connections
 
 bench-slow: release ## times beside clients that send a byte a second
 	@loadtests/slow-clients.sh
+
+# The demo under load; of lb and the backends the release builds, unless BUILD says debug,
+# or LB_BIN and BACKEND_BIN say which.
+load-k6: ## users, logins and WebSockets with k6 (K6_QUICK=1: half a minute)
+	@scripts/bootstrap.sh demo
+	@scripts/k6.sh version
+	@BUILD=$${BUILD:-release} scripts/demo.sh run-with config/load-test.yaml -- scripts/k6.sh run loadtests/k6/load-test.js
+
+load-ab: ## 100 000 requests, a thousand at once, with ApacheBench
+	@loadtests/ab.sh
+
+load-10k: ## 10 000 keep-alive clients at once, for a minute
+	@loadtests/ten-thousand.sh
 
 # Not needed for an lb that was built elsewhere: make bench-idle LB=path/to/lb
 release:

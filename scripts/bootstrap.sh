@@ -45,6 +45,7 @@ bench command:python3                          python3          tool  the client
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb
 bench command:wrk                              wrk              tool  the requests over HTTP/1.1 whose times are measured
+bench command:ab                               apache2-utils    tool  many short connections: loadtests/ab.sh
 bench command:h2load                           nghttp2-client   tool  the requests over HTTP/2 whose times are measured
 TABLE
 }

@@ -6,25 +6,33 @@
 #   scripts/demo.sh smoke        start, check, stop; exit 0, or 1 if a check failed
 #   scripts/demo.sh backend N    run backend N alone, in the foreground: brings one
 #                                back that was killed while the demo runs
+#   scripts/demo.sh run-with CONFIG -- COMMAND...
+#                                start with another configuration on the same ports,
+#                                run a command against it, stop; exit as it did. It is
+#                                told where to go: DEMO_HTTP, DEMO_HTTPS, DEMO_CA,
+#                                DEMO_LB_PID
 #
 # Logs, database and pids are in target/demo; a start begins with an empty one.
 #
-# Programs other than the ones built here (nothing is built if all three are set):
+# BUILD=release: the optimised build, instead of the debug one.
+# Programs other than the ones built here (nothing is built if all three are set;
+# run-with needs no WS_BIN):
 #   LB_BIN  BACKEND_BIN  WS_BIN
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-lb_bin=${LB_BIN:-$target/debug/lb}
-backend_bin=${BACKEND_BIN:-$target/debug/backend}
-ws_bin=${WS_BIN:-$target/debug/examples/ws}
+build=${BUILD:-debug}
+lb_bin=${LB_BIN:-$target/$build/lb}
+backend_bin=${BACKEND_BIN:-$target/$build/backend}
+ws_bin=${WS_BIN:-$target/$build/examples/ws}
 
 state=$PWD/target/demo
 config=config/demo.yaml
 ca=certs/dev/ca.pem
 
-# As in config/demo.yaml.
+# As in config/demo.yaml; what run-with is given has to agree.
 http_port=8080
 https_port=8443
 status_port=9900
@@ -40,9 +48,12 @@ status=http://127.0.0.1:$status_port
 start_seconds=30
 
 main() {
-    if (($# > 2)) || [[ ${1:-} != backend && $# -gt 1 ]]; then
-        usage
-    fi
+    [[ $build == debug || $build == release ]] || usage
+    case ${1:-demo} in
+        backend) (($# == 2)) || usage ;;
+        run-with) [[ $# -ge 4 && $3 == -- ]] || usage ;;
+        *) (($# <= 1)) || usage ;;
+    esac
     case ${1:-demo} in
         demo)
             start_everything
@@ -59,12 +70,17 @@ main() {
             backend_environment "$2"
             exec "$backend_bin" --listen "$(backend_address "$2")"
             ;;
+        run-with)
+            config=$2
+            shift 3
+            run_with "$@"
+            ;;
         *) usage ;;
     esac
 }
 
 usage() {
-    echo "usage: scripts/demo.sh [smoke | backend 1|2|3]" >&2
+    echo "usage: [BUILD=debug|release] scripts/demo.sh [smoke | backend 1|2|3 | run-with CONFIG -- COMMAND...]" >&2
     exit 2
 }
 
@@ -113,13 +129,19 @@ ports_are_free() {
     fi
 }
 
+examples=(--examples) # the WebSocket client is one; empty if nobody needs it
+
 build() {
-    if [[ -n ${LB_BIN:-} && -n ${BACKEND_BIN:-} && -n ${WS_BIN:-} ]]; then
+    local options=(--quiet --workspace --bins "${examples[@]}")
+    if [[ -n ${LB_BIN:-} && -n ${BACKEND_BIN:-} ]] && [[ -n ${WS_BIN:-} || ${#examples[@]} -eq 0 ]]; then
         return
+    fi
+    if [[ $build == release ]]; then
+        options+=(--release)
     fi
     echo "demo: building (the first time takes minutes)"
     # In the background and waited for, so that a signal is obeyed at once.
-    in_own_group cargo build --quiet --workspace --bins --examples
+    in_own_group cargo build "${options[@]}"
     if ! wait "$started"; then
         echo "demo: the build failed" >&2
         exit 1
@@ -235,6 +257,10 @@ stop_everything() {
     # Whoever presses Ctrl-C twice does not want to wait.
     hurry=no
     trap 'hurry=yes' HUP INT TERM
+    # Before lb: it would count what no longer answers.
+    if [[ -n $command ]]; then
+        stop 10 "$command"
+    fi
     if [[ -n ${pids[lb]:-} ]]; then
         stop "$((drain_seconds + 5))" "${pids[lb]}"
     fi
@@ -340,6 +366,35 @@ serve() {
     reap lb
     echo "demo: lb ended by itself with status $ended_with" >&2
     show_logs lb.log >&2
+    exit 1
+}
+
+# ---- a command against another configuration ---------------------------------
+
+command= # its process id
+
+run_with() {
+    local code=0
+    [[ -r $config ]] || fail_to_start "there is no $config"
+    examples=()
+    # lb raises its own limit; backends and clients do not, and a thousand of either
+    # exceed what a shell usually starts with.
+    ulimit -Sn "$(ulimit -Hn)"
+    start_everything
+    export DEMO_HTTP=$http DEMO_HTTPS=$https DEMO_CA=$PWD/$ca DEMO_LB_PID=${pids[lb]}
+    in_own_group "$@"
+    command=$started
+    # Waited for in the background, so that a signal is obeyed at once.
+    wait "$command" || code=$?
+    command=
+    if ! is_running lb; then
+        give_up lb "ended while the command ran" lb.log
+    fi
+    exit "$code"
+}
+
+fail_to_start() {
+    echo "demo: $*" >&2
     exit 1
 }
 

@@ -1,4 +1,4 @@
-//! Deciding and picking do not allocate.
+//! Reading heads and bodies, deciding and picking do not allocate.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -8,6 +8,10 @@ use std::time::Instant;
 
 use http::HeaderMap;
 use lb::compile::compile_text;
+use lb::head::{
+    BodyDecoder, HeadLimits, ResponseFraming, ResponseLimits, ResponseScanner, Scanner, Slots,
+    may_pass_in_trailer, parse, parse_response, trailer_fields,
+};
 use lb::policy::{Action, Client, ListenerId, RequestHead, decide};
 use lb::request::normalise_path;
 use lb::upstream::{Placement, Registry, Tried};
@@ -28,7 +32,51 @@ fn allocations(work: impl Fn()) -> usize {
 
 // One test: the allocator counts for the whole process.
 #[test]
-fn a_decision_its_keys_its_charges_and_a_lease_allocate_nothing() {
+fn what_every_request_goes_through_allocates_nothing() {
+    heads_and_bodies_are_read();
+    a_request_is_decided_charged_and_placed();
+}
+
+fn heads_and_bodies_are_read() {
+    const LIMITS: HeadLimits = HeadLimits { header_size: 8192, headers: 100, uri: 8192 };
+    const REQUEST: &[u8] = b"GET http://a/b?c HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
+        Connection: keep-alive, x-hop\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const RESPONSE: &[u8] = b"HTTP/1.1 200 caf\xe9\r\nServer: a\r\n\
+        Connection: keep-alive, x-hop\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const BODY: &[u8] = b"5\r\nhello\r\n0;x\r\nx_forwarded_for: a\r\nDigest: b\r\n\r\n";
+
+    let count = allocations(|| {
+        let end = Scanner::default().find_end(REQUEST, &LIMITS);
+        assert_eq!(end, Ok(Some(REQUEST.len())));
+        let mut slots = Slots::new();
+        let head = parse(REQUEST, &mut slots, &LIMITS).unwrap();
+        assert!(head.is_nominated("X-Hop"));
+        assert!(parse(&REQUEST[3..], &mut Slots::new(), &LIMITS).is_err());
+    });
+    assert_eq!(count, 0, "requests");
+
+    let count = allocations(|| {
+        let end = ResponseScanner::default().find_end(RESPONSE, &ResponseLimits::DEFAULT);
+        assert_eq!(end, Ok(Some(RESPONSE.len())));
+        let mut slots = Slots::new();
+        let head = parse_response(RESPONSE, &mut slots, &ResponseLimits::DEFAULT).unwrap();
+        assert!(head.is_nominated("X-Hop"));
+        assert_eq!(head.framing("GET"), ResponseFraming::Chunked);
+        let refused = b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n";
+        assert!(parse_response(refused, &mut Slots::new(), &ResponseLimits::DEFAULT).is_err());
+    });
+    assert_eq!(count, 0, "responses");
+
+    let count = allocations(|| {
+        let step = BodyDecoder::for_response(ResponseFraming::Chunked).decode(BODY).unwrap();
+        let mut fields = trailer_fields(&BODY[step.trailers]);
+        assert!(fields.next().is_some_and(|field| !may_pass_in_trailer(field.name)));
+        assert!(fields.next().is_some_and(|field| may_pass_in_trailer(field.name)));
+    });
+    assert_eq!(count, 0, "bodies");
+}
+
+fn a_request_is_decided_charged_and_placed() {
     let yaml = r#"
 version: 1
 listeners: { http: { bind: ["127.0.0.1:80"] } }

@@ -17,6 +17,8 @@ use crate::services::Shared;
 pub fn api(services: Shared, instance: HeaderValue, delay: Duration) -> Router {
     let mut api = Router::new()
         .route("/api/v1/users", get(users::list).post(users::create))
+        // As many clients write it, load testers among them.
+        .route("/api/v1/users/", get(users::list).post(users::create))
         .route("/api/v1/users/{id}", get(users::find))
         .route("/api/v1/auth/login", post(auth::login))
         .route("/ws", get(websocket::connect))

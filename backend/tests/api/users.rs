@@ -122,6 +122,17 @@ async fn what_cannot_be_an_id_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_slash_at_the_end_makes_no_difference() {
+    let site = Site::new();
+    let backend = site.start();
+    let response = backend.post(&format!("{USERS}/"), ann()).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let page: Value = backend.get(USERS).await.json().await.unwrap();
+    assert_eq!(backend.get(&format!("{USERS}/")).await.json::<Value>().await.unwrap(), page);
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn pages_follow_one_another_to_the_last() {
     let site = Site::new();
     let backend = site.start();

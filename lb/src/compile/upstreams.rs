@@ -1,6 +1,6 @@
 //! Upstreams and rate limits.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,16 +22,20 @@ use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 /// As many keys as nginx's 10 MB zone holds on 64 bits.
 const DEFAULT_MAX_KEYS: u32 = 80_000;
 
+/// The client sides of TLS by whom they trust, whom they are, and what they speak.
+type TlsClients = HashMap<(Option<TlsIdentity>, Vec<Vec<u8>>), Arc<rustls::ClientConfig>>;
+
 pub(super) fn upstreams(
     written: &BTreeMap<String, config::Upstream>,
     defaults: Option<&Defaults>,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Vec<Arc<Upstream>> {
+    let mut clients = TlsClients::new();
     written
         .iter()
         .map(|(name, upstream)| {
-            Arc::new(compile_upstream(name, upstream, defaults, context, registry))
+            Arc::new(compile_upstream(name, upstream, defaults, &mut clients, context, registry))
         })
         .collect()
 }
@@ -56,6 +60,7 @@ fn compile_upstream(
     name: &str,
     written: &config::Upstream,
     defaults: Option<&Defaults>,
+    clients: &mut TlsClients,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Upstream {
@@ -140,7 +145,7 @@ fn compile_upstream(
         hash_key,
         endpoints: compiled,
         protocol,
-        tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, context),
+        tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, clients, context),
         send_proxy: match send_proxy {
             Some(SendProxy::V2) => true,
             None => false,
@@ -165,6 +170,7 @@ fn upstream_tls(
     protocol: Protocol,
     endpoints: &[config::Endpoint],
     path: &Path,
+    clients: &mut TlsClients,
     context: &mut Context<'_>,
 ) -> Option<UpstreamTls> {
     let (upstream, path) = (path, path.join("tls"));
@@ -223,7 +229,7 @@ fn upstream_tls(
     let alpn = if protocol.is_http2() { vec![b"h2".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     let presented = presented?;
     let certificate = presented.as_ref().map(|(_, loaded)| loaded);
-    let client = match tls::client_config(authorities.as_deref(), certificate, alpn) {
+    let client = match tls::client_config(authorities.as_deref(), certificate, alpn.clone()) {
         Ok(client) => client,
         Err(error) => {
             context.error(path.join("ca"), error.to_string());
@@ -241,6 +247,8 @@ fn upstream_tls(
     };
     let identity = (authorities.is_some() || certificate.is_some())
         .then_some(TlsIdentity { authorities, certificate });
+    // Upstreams that are alike in this resume each other's sessions.
+    let client = Arc::clone(clients.entry((identity.clone(), alpn)).or_insert(client));
     Some(UpstreamTls { identity, server_name, client })
 }
 

@@ -35,7 +35,7 @@ pub(super) fn arrive<M: Message>(
     message: &M,
     upgrade: bool,
     started: (Instant, SystemTime),
-) -> Exchange {
+) -> Box<Exchange> {
     let mut exchange = begin(live, connection, started);
     if let Err(answer) = decide(connection, message, upgrade, &mut exchange) {
         exchange.answer = Some(answer);
@@ -48,16 +48,14 @@ pub(super) fn begin(
     live: Arc<Live>,
     connection: &Arc<Connection>,
     (started, time): (Instant, SystemTime),
-) -> Exchange {
-    Exchange {
-        connection: Some(Arc::clone(connection)),
-        live: Some(live),
-        client: connection.ends.peer,
-        request_id: RequestId::from_random(fastrand::u128(..)).as_str().to_owned(),
-        started,
-        time,
-        ..Exchange::default()
-    }
+) -> Box<Exchange> {
+    let mut exchange = Exchange::blank();
+    exchange.connection = Some(Arc::clone(connection));
+    exchange.live = Some(live);
+    exchange.client = connection.ends.peer;
+    exchange.request_id.push_str(RequestId::from_random(fastrand::u128(..)).as_str());
+    (exchange.started, exchange.time) = (started, time);
+    exchange
 }
 
 /// Decides what happens. `Err` is an answer of our own.
@@ -74,8 +72,8 @@ fn decide<M: Message>(
         return Err(Cause::ConnectRefused.into());
     }
     let target = Target::of(message)?;
-    exchange.target = target.origin_form.to_owned();
-    exchange.authority = target.authority.unwrap_or_default().to_owned();
+    target.origin_form.clone_into(&mut exchange.target);
+    target.authority.unwrap_or_default().clone_into(&mut exchange.authority);
     require_sound_fields(message)?;
     let limits = live.snapshot.head_limits;
     if target.origin_form.len() > limits.uri {
@@ -241,7 +239,8 @@ fn read_body_facts<M: Message>(
 ) -> Result<(), Cause> {
     let Some(forward) = exchange.forward() else { return Ok(()) };
     let (websocket, body_limit) = (forward.websocket, forward.body_limit);
-    exchange.upgrade = upgrade && websocket;
+    let protocols = message.first(&header::UPGRADE).unwrap_or_default();
+    exchange.upgrade = upgrade && websocket && tunnelled_protocols(protocols).next().is_some();
     exchange.grpc = message
         .first(&header::CONTENT_TYPE)
         .is_some_and(|kind| kind.starts_with(b"application/grpc"));
@@ -271,4 +270,18 @@ fn refused(limit: &Limit, refusal: Refusal, status: StatusCode) -> Answer {
         ],
         ..Cause::RateLimited.into()
     }
+}
+
+/// The protocols of an Upgrade field that a tunnel may be made for: all but
+/// HTTP's, whose requests would pass without a look (h2c smuggling).
+pub(super) fn tunnelled_protocols(upgrade: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_http = |protocol: &[u8]| {
+        [&b"h2"[..], b"http"].iter().any(|http| {
+            protocol.get(..http.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(http))
+        })
+    };
+    upgrade
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(move |protocol| !protocol.is_empty() && !is_http(protocol))
 }

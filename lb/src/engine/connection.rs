@@ -36,6 +36,16 @@ pub struct Ends {
     pub local: Option<SocketAddr>,
 }
 
+impl Ends {
+    /// Source and destination to tell an endpoint by the PROXY protocol, for a
+    /// request of `client`; `None` where one of them is not known.
+    pub(super) fn proxied(self, client: IpAddr) -> Option<(SocketAddr, SocketAddr)> {
+        // Behind a trusted proxy the connection's port is not the client's.
+        let port = if client == self.peer { self.peer_port } else { 0 };
+        Some((SocketAddr::new(client, port), self.local?))
+    }
+}
+
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(

@@ -1,5 +1,6 @@
 //! The record of one exchange, from its request to its log line.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -68,12 +69,17 @@ pub(crate) struct Exchange {
 
 impl Default for Exchange {
     fn default() -> Self {
-        let now = Instant::now();
+        Self::at(Instant::now(), SystemTime::now())
+    }
+}
+
+impl Exchange {
+    fn at(now: Instant, time: SystemTime) -> Self {
         Self {
             connection: None,
             answer: None,
             started: now,
-            time: SystemTime::now(),
+            time,
             live: None,
             deadline: None,
             due: None,
@@ -108,7 +114,37 @@ impl Default for Exchange {
     }
 }
 
+/// Records that a worker keeps for its next requests.
+const SPARE: usize = 64;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Exchange {
+    /// A record with nothing in it but the room that an earlier one had.
+    pub(super) fn blank() -> Box<Self> {
+        SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+    }
+
+    /// The exchange was recorded.
+    pub(super) fn retire(mut self: Box<Self>) {
+        self.clear();
+        SPARES.with_borrow_mut(|spares| {
+            if spares.len() < SPARE {
+                spares.push(self);
+            }
+        });
+    }
+
+    fn clear(&mut self) {
+        let mut texts =
+            [&mut self.request_id, &mut self.target, &mut self.authority].map(std::mem::take);
+        texts.iter_mut().for_each(String::clear);
+        let [request_id, target, authority] = texts;
+        *self = Self { request_id, target, authority, ..Self::at(self.started, self.time) };
+    }
+
     /// The route, once one was found.
     pub(super) fn route(&self) -> Option<&Route> {
         Some(self.live.as_ref()?.snapshot.table.route(self.route?))

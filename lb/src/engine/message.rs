@@ -3,6 +3,7 @@
 use ::pingora::http::RequestHeader;
 use http::{HeaderName, Version};
 
+use super::record::Facts;
 use crate::head;
 use crate::policy::HeaderFields;
 
@@ -67,6 +68,20 @@ impl Message for head::Head<'_, '_> {
     fn size(&self) -> (usize, usize) {
         // The parser's own limits were these.
         (0, 0)
+    }
+}
+
+/// What the log says of a request head.
+pub(super) fn facts<'h>(head: &'h head::Head<'_, '_>) -> Facts<'h> {
+    let field =
+        |name: HeaderName| head::Head::first(head, name.as_str()).map(String::from_utf8_lossy);
+    Facts {
+        method: head.method.into(),
+        host: field(http::header::HOST),
+        raw_target: head.target.into(),
+        protocol: head.version.as_str(),
+        user_agent: field(http::header::USER_AGENT),
+        referer: field(http::header::REFERER),
     }
 }
 

@@ -8,30 +8,41 @@ use super::exchange::Exchange;
 use crate::observe::{AccessRecord, Millis};
 use crate::response::Cause;
 
-/// What an engine knows of a message that its exchange does not.
-pub(super) struct Finished<'f> {
+/// What the log says of the request that its exchange does not know.
+#[derive(Debug)]
+pub(super) struct Facts<'f> {
     pub(super) method: Cow<'f, str>,
     pub(super) host: Option<Cow<'f, str>>,
     /// The target as sent, where no origin form was found.
     pub(super) raw_target: Cow<'f, str>,
     pub(super) protocol: &'static str,
+    pub(super) user_agent: Option<Cow<'f, str>>,
+    pub(super) referer: Option<Cow<'f, str>>,
+}
+
+/// What became of the exchange.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Finished {
     pub(super) status: u16,
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
-    pub(super) user_agent: Option<Cow<'f, str>>,
-    pub(super) referer: Option<Cow<'f, str>>,
     /// A tunnel's life is no measure of how fast requests are served.
     pub(super) tunnel: bool,
 }
 
 /// Records the exchange, once, and gives back what it held.
-pub(super) fn record(shared: &Shared, exchange: &mut Exchange, finished: &Finished<'_>) {
+pub(super) fn record(
+    shared: &Shared,
+    exchange: &mut Exchange,
+    facts: &Facts<'_>,
+    finished: Finished,
+) {
     let duration = exchange.started.elapsed();
     if let Some(live) = exchange.live.clone() {
         let timed = (!finished.tunnel).then_some(duration);
         live.series(exchange.route).record(finished.status, exchange.cause, timed);
         if exchange.route().is_none_or(|route| route.access_log) {
-            write_access_line(shared, exchange, finished, duration);
+            write_access_line(shared, exchange, facts, finished, duration);
         }
     }
     exchange.lease = None;
@@ -41,7 +52,8 @@ pub(super) fn record(shared: &Shared, exchange: &mut Exchange, finished: &Finish
 fn write_access_line(
     shared: &Shared,
     exchange: &Exchange,
-    finished: &Finished<'_>,
+    facts: &Facts<'_>,
+    finished: Finished,
     duration: std::time::Duration,
 ) {
     let snapshot = exchange.live.as_ref().map(|live| &live.snapshot);
@@ -51,10 +63,10 @@ fn write_access_line(
         request_id: &exchange.request_id,
         client: exchange.client,
         listener: exchange.connection.as_ref().map_or("", |connection| &connection.listener_name),
-        method: &finished.method,
-        host: finished.host.as_deref(),
-        target: if exchange.target.is_empty() { &finished.raw_target } else { &exchange.target },
-        protocol: finished.protocol,
+        method: &facts.method,
+        host: facts.host.as_deref(),
+        target: if exchange.target.is_empty() { &facts.raw_target } else { &exchange.target },
+        protocol: facts.protocol,
         status: finished.status,
         cause: exchange.cause.map(Cause::name),
         error: exchange.error.as_deref(),
@@ -70,8 +82,8 @@ fn write_access_line(
         attempts: exchange.attempts + exchange.replaced,
         upstream_connect_ms: exchange.connect_time.map(Millis),
         upstream_first_byte_ms: exchange.first_byte_time.map(Millis),
-        user_agent: finished.user_agent.as_deref(),
-        referer: finished.referer.as_deref(),
+        user_agent: facts.user_agent.as_deref(),
+        referer: facts.referer.as_deref(),
     });
 }
 

@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderName, header};
-
 use super::answer::{Answer, ends_connection, to_http1};
 use super::arrival;
 use super::exchange::Exchange;
-use super::message::Message;
-use super::record::{Finished, record};
+use super::record::{Facts, Finished, record};
 use super::{Connection, Shared};
-use crate::head::{Head, HeadError, Refusal};
+use crate::head::{HeadError, Refusal};
 use crate::response::Cause;
 
 /// As much of a refused head as the log shows of its first line.
@@ -32,33 +29,18 @@ pub(super) fn answer(
     shared: &Shared,
     exchange: &mut Exchange,
     answer: Answer,
-    head: &Head<'_, '_>,
+    facts: &Facts<'_>,
     keep_alive: bool,
 ) -> OwnAnswer {
     let own = answer.into_response(exchange);
     let keep_alive = keep_alive && !ends_connection(own.status);
-    let head_only = head.method == "HEAD";
-    let field = |name: HeaderName| head.first(name.as_str()).map(String::from_utf8_lossy);
-    record(
-        shared,
-        exchange,
-        &Finished {
-            method: head.method.into(),
-            host: field(header::HOST),
-            raw_target: head.target.into(),
-            protocol: if head.version() == http::Version::HTTP_10 {
-                "HTTP/1.0"
-            } else {
-                "HTTP/1.1"
-            },
-            status: own.status.as_u16(),
-            bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
-            bytes_received: 0,
-            user_agent: field(header::USER_AGENT),
-            referer: field(header::REFERER),
-            tunnel: false,
-        },
-    );
+    let head_only = facts.method == "HEAD";
+    let finished = Finished {
+        status: own.status.as_u16(),
+        bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
+        ..Finished::default()
+    };
+    record(shared, exchange, facts, finished);
     OwnAnswer { bytes: to_http1(&own, head_only, keep_alive), keep_alive }
 }
 
@@ -86,22 +68,20 @@ pub fn refuse(
         _ => ("-", &*line),
     };
     let head_only = method == "HEAD";
-    record(
-        shared,
-        &mut exchange,
-        &Finished {
-            method: method.into(),
-            host: None,
-            raw_target: target.into(),
-            protocol: "HTTP/1.1",
-            status: own.status.as_u16(),
-            bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
-            bytes_received: 0,
-            user_agent: None,
-            referer: None,
-            tunnel: false,
-        },
-    );
+    let facts = Facts {
+        method: method.into(),
+        host: None,
+        raw_target: target.into(),
+        protocol: "HTTP/1.1",
+        user_agent: None,
+        referer: None,
+    };
+    let finished = Finished {
+        status: own.status.as_u16(),
+        bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
+        ..Finished::default()
+    };
+    record(shared, &mut exchange, &facts, finished);
     OwnAnswer { bytes: to_http1(&own, head_only, false), keep_alive: false }
 }
 

@@ -1,11 +1,29 @@
 //! When an attempt fails: whom it counts against, and whether there is another.
 
 use std::fmt::Display;
+use std::io;
 use std::time::Instant;
+
+use rustls::AlertDescription;
 
 use super::exchange::Exchange;
 use crate::policy::Retry;
 use crate::response::{Cause, Fault};
+
+/// What a server says that does not like a client or its certificate (RFC 8446
+/// §6.2).
+const REFUSALS: &[AlertDescription] = &[
+    AlertDescription::HandshakeFailure,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::CertificateRequired,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    AlertDescription::DecryptError,
+];
 
 /// A failure by the part of the exchange it hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,4 +104,12 @@ pub(super) fn may_retry(exchange: &Exchange, kind: Kind, repeat: Repeat) -> bool
     let counter = if granted { &target.series.retries } else { &target.series.retries_refused };
     counter.inc();
     granted
+}
+
+/// In TLS 1.3 a client is done before the server has seen its certificate, so
+/// that a refusal comes when the request is on its way. Nobody has read that.
+pub(super) fn is_refused_handshake(error: &io::Error) -> bool {
+    // By its text: h2 passes on nothing else.
+    let text = error.to_string();
+    REFUSALS.iter().any(|alert| text == rustls::Error::AlertReceived(*alert).to_string())
 }

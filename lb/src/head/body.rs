@@ -162,6 +162,11 @@ impl BodyDecoder {
         self.is_done()
     }
 
+    /// Whether the rest of the body is bytes without framing between them.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::UntilClose)
+    }
+
     /// Whether the body has ended. One that ends with the connection has once
     /// [`Self::finish`] was told.
     pub fn is_done(&self) -> bool {

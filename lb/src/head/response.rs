@@ -232,3 +232,8 @@ fn check_status_line(line: &[u8]) -> Result<(), ResponseError> {
         _ => Err(ResponseError::BadStatus),
     }
 }
+
+#[cfg(test)]
+pub(super) fn reads_by_the_lines(head: &[u8]) -> bool {
+    diagnose(head) == HeadError::NotOneHead.into()
+}

@@ -1,111 +1,122 @@
 //! HTTP/1: one request after the other on a connection.
 //!
-//! Between two requests a connection is a socket and a deadline. When bytes
-//! come, an exchange is made for them: the head is read and decided about here,
-//! and what is forwarded goes to the engine as exactly one message.
+//! Between two requests a connection is a socket and an alarm. When bytes come,
+//! a worker's spare room is borrowed for them: the head is read and decided
+//! about here, and what is forwarded goes to an engine as exactly one message.
 
+mod exchange;
+mod own;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::task::Poll;
+use std::time::Duration;
 
-use ::pingora::protocols::http::ServerSession;
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::ReusableBoxFuture;
 
-use super::accept::{Served, stopping};
-use super::linger;
-use super::message::{Leftover, Message};
+use self::exchange::{Ending, exchange};
+use super::accept::Served;
 use super::transport::Transport;
-use crate::engine::pingora::Arrived;
-use crate::engine::{Live, OwnAnswer, cause_of, refuse};
-use crate::head::{BodyDecoder, Framing, HeadError, HeadLimits, Refusal, Scanner, Slots, parse};
-use crate::response::{Cause, Closing};
-
-/// Room for a common head; the buffer grows with larger ones.
-const BUFFER: usize = 4096;
-
-/// As much of an unwanted body is read so that the connection can go on.
-const UNWANTED_BODY: u64 = 64 * 1024;
-
-/// And for how long.
-const UNWANTED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+use crate::engine::lane::{Tunnel, Workspace};
+use crate::response::Closing;
+use crate::timer::Alarm;
 
 /// How long a connection that has just been used is kept when the process stops.
-const MOMENT: std::time::Duration = std::time::Duration::from_secs(1);
+///
+/// A request may be on its way to a client that was told "keep-alive" a moment
+/// ago (nginx: `keepalive_min_timeout`).
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// How long saying goodbye may take.
-const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Room for a common request: on the stack while a connection is asked for one.
+const SPACE: usize = 4096;
+
+/// Busy futures that a worker keeps.
+const SPARE: usize = 128;
 
 /// Carries requests until the connection cannot take another.
 pub(super) async fn serve(mut transport: Transport, served: Served) {
-    let served = &served;
-    let mut input = BytesMut::new();
+    let served = Arc::new(served);
+    let mut alarm = Alarm::new();
     let mut requests = 0;
-    // When the last response was sent, or the connection made.
-    let mut active = Instant::now();
     loop {
-        if *input == *b"\r\n" {
-            // An empty line behind the last request (RFC 9112 §2.2) begins none.
-            input.clear();
-        }
-        if input.is_empty() {
-            // Not even what the last request has left of its buffer.
-            input = BytesMut::new();
-            if wait(&mut transport, &mut input, active, served).await.is_none() {
-                return;
-            }
-            if *input == *b"\r\n" {
-                continue;
-            }
-        }
-        requests += 1;
-        let last = served.settings.limits.requests.is_some_and(|limit| requests >= limit);
-        // Boxed, and gone with the request: an idle connection must be small.
-        match Box::pin(exchange(transport, input, served, last)).await {
-            Some(leftover) => Leftover { transport, input } = leftover,
-            None => {
-                if last && served.connection.fault().is_none() {
-                    served.closed(Closing::RequestLimit);
-                }
+        let Some(work) = wait(&mut transport, &mut alarm, &served).await else { return };
+        let idle = Idle { transport, alarm, requests };
+        match in_spare_room(busy(idle, work, Arc::clone(&served))).await {
+            Pause::Idle(idle) => Idle { transport, alarm, requests } = idle,
+            Pause::Ended => return,
+            Pause::Tunnel(idle, tunnel) => {
+                Idle { transport, alarm, .. } = idle;
+                Box::pin(tunnel.run(&mut transport, &mut alarm)).await;
+                goodbye(&mut transport).await;
                 return;
             }
         }
-        active = Instant::now();
     }
 }
 
+/// What a connection is between two requests.
+struct Idle {
+    transport: Transport,
+    alarm: Alarm,
+    requests: u32,
+}
+
+/// Why a connection is not busy any more.
+enum Pause {
+    /// All requests that came are answered.
+    Idle(Idle),
+    /// It is a tunnel.
+    Tunnel(Idle, Box<Tunnel>),
+    /// It is closed, or will be.
+    Ended,
+}
+
 /// Waits for the first bytes of a request. `None`: none will come.
-///
-/// When the process stops, a request may be on its way to a client that was told
-/// "keep-alive" a moment ago: it gets a moment more (nginx: `keepalive_min_timeout`).
 async fn wait(
     transport: &mut Transport,
-    input: &mut BytesMut,
-    active: Instant,
+    alarm: &mut Alarm,
     served: &Served,
-) -> Option<()> {
-    let mut shutdown = served.shutdown.clone();
-    let idle = served.settings.deadlines.idle;
-    let waited = tokio::select! {
-        biased;
-        waited = timeout_at(active + idle, transport.wait(input)) => Some(waited),
-        () = stopping(&mut shutdown) => None,
-    };
-    let waited = match waited {
-        Some(waited) => waited,
-        None => match timeout_at(active + MOMENT, transport.wait(input)).await {
-            Ok(waited) => Ok(waited),
-            Err(_) => {
-                goodbye(transport).await;
-                return None;
+) -> Option<Box<Workspace>> {
+    let active = Instant::now();
+    match active.checked_add(served.settings.deadlines.idle) {
+        Some(at) => alarm.set(at),
+        None => alarm.clear(),
+    }
+    let mut stops = false;
+    let waited = poll_fn(|cx| {
+        let mut space = [MaybeUninit::uninit(); SPACE];
+        let mut space = ReadBuf::uninit(&mut space);
+        match Pin::new(&mut *transport).poll_read(cx, &mut space) {
+            Poll::Ready(Ok(())) if space.filled().is_empty() => return Poll::Ready(None),
+            Poll::Ready(Ok(())) => {
+                let mut work = Workspace::borrow();
+                work.input.push(space.filled());
+                return Poll::Ready(Some(Ok(work)));
             }
-        },
-    };
-    match waited {
-        Ok(Ok(1..)) => Some(()),
-        Ok(Ok(0) | Err(_)) => None,
-        Err(_) => {
-            served.closed(Closing::IdleTimeout);
+            Poll::Ready(Err(_)) => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        // The workers wake all that is idle when the process stops.
+        if !stops && served.engine.shared().is_draining() && *served.shutdown.borrow() {
+            stops = true;
+            alarm.set(active + MOMENT);
+        }
+        alarm.poll(cx).map(|()| Some(Err(stops)))
+    });
+    match waited.await? {
+        Ok(work) => Some(work),
+        Err(stops) => {
+            if !stops {
+                served.closed(Closing::IdleTimeout);
+            }
             goodbye(transport).await;
             None
         }
@@ -114,261 +125,62 @@ async fn wait(
 
 /// Ends TLS as it should be ended.
 async fn goodbye(transport: &mut Transport) {
+    // Err: it does not want to know.
     let _ = timeout(GOODBYE, transport.shutdown()).await;
 }
 
-/// What reading a head came to.
-enum Reading {
-    /// It is complete, so many bytes.
-    Head(usize),
-    /// The client left before, or between, its bytes.
-    Gone,
-    /// It is no head.
-    Refused(HeadError),
-    /// It did not come in time.
-    Late,
-}
-
-/// One request and its response.
-async fn exchange(
-    mut transport: Transport,
-    mut input: BytesMut,
-    served: &Served,
-    last: bool,
-) -> Option<Leftover> {
-    let started = (Instant::now(), SystemTime::now());
-    // Once: what a head may be and what happens to it is one configuration's.
-    let live = served.engine.shared().live();
-    let limits = live.snapshot.head_limits;
-    match read_head(&mut transport, &mut input, &limits, served, started.0).await {
-        Reading::Head(length) => {
-            let head = input.split_to(length);
-            take_up(transport, &head, input, served, live, last, started).await
+/// Answers the requests that have come, and those that come meanwhile.
+async fn busy(mut idle: Idle, mut work: Box<Workspace>, served: Arc<Served>) -> Pause {
+    let pause = loop {
+        if work.input.bytes() == b"\r\n" {
+            // An empty line behind the last request (RFC 9112 §2.2) begins none.
+            work.input.clear();
         }
-        Reading::Gone => None,
-        Reading::Refused(error) => {
-            refused(transport, &input, served, &error, started);
-            None
+        if work.input.is_empty() {
+            break Pause::Idle(idle);
         }
-        Reading::Late => {
-            served.closed(Closing::HeadTimeout);
-            let error = "the head took too long".to_owned();
-            let answer = refuse_with(served, Cause::RequestHeadTimeout, error, &input, started);
-            linger::answer_and_close(transport, answer.bytes);
-            None
+        idle.requests += 1;
+        let last = served.settings.limits.requests.is_some_and(|limit| idle.requests >= limit);
+        match exchange(idle.transport, &mut work, &mut idle.alarm, &served, last).await {
+            Ending::Next(transport) => idle.transport = transport,
+            Ending::Tunnel(transport, tunnel) => {
+                idle.transport = transport;
+                break Pause::Tunnel(idle, tunnel);
+            }
+            Ending::Closed => {
+                if last && served.connection.fault().is_none() {
+                    served.closed(Closing::RequestLimit);
+                }
+                break Pause::Ended;
+            }
         }
-    }
-}
-
-async fn read_head(
-    transport: &mut Transport,
-    input: &mut BytesMut,
-    limits: &HeadLimits,
-    served: &Served,
-    started: Instant,
-) -> Reading {
-    let deadline = started + served.settings.deadlines.head;
-    let mut scanner = Scanner::default();
-    loop {
-        match scanner.find_end(input, limits) {
-            Ok(Some(length)) => return Reading::Head(length),
-            Ok(None) => {}
-            Err(error) => return Reading::Refused(error),
-        }
-        input.reserve(BUFFER);
-        match timeout_at(deadline, transport.read_buf(input)).await {
-            Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) => return Reading::Gone,
-            Err(_) => return Reading::Late,
-        }
-    }
-}
-
-/// What becomes of a request whose head is complete.
-enum Course {
-    /// Refused for its head.
-    Refused(HeadError),
-    /// Answered by us; the body is to be read past.
-    Answered(OwnAnswer, Framing),
-    /// Carried by an engine: the canonical head, and what follows it.
-    Carried(Arrived, BytesMut, Framing, Expects),
-}
-
-/// Whether the client waits to be told before it sends its body.
-type Expects = bool;
-
-/// Decides about a complete head. Apart from what waits, so that the slots of
-/// the parser lie on the stack for a moment and in no task.
-fn decide(
-    head: &[u8],
-    served: &Served,
-    live: Arc<Live>,
-    last: bool,
-    started: (Instant, SystemTime),
-) -> Course {
-    let started = (started.0.into_std(), started.1);
-    let limits = live.snapshot.head_limits;
-    let mut slots = Slots::default();
-    let head = match parse(head, &mut slots, &limits) {
-        Ok(head) => head,
-        Err(error) => return Course::Refused(error),
     };
-    // A tunnel begins behind the head: there is no room for a body.
-    let upgrade = head.upgrade
-        && head.method == "GET"
-        && matches!(head.framing, Framing::None | Framing::Length(0));
-    let arrived = served.engine.arrive(live, &served.connection, &head, upgrade, last, started);
-    if arrived.is_answered() {
-        // A client that waits to be told may send its body or the next
-        // request: no way to know.
-        let readable = match head.framing {
-            Framing::None => true,
-            Framing::Length(length) => length <= UNWANTED_BODY && !head.expect_continue,
-            Framing::Chunked => !head.expect_continue,
-        };
-        let framing = head.framing;
-        if let Some(answer) = served.engine.answer(arrived, &head, head.keep_alive && readable) {
-            return Course::Answered(answer, framing);
-        }
-        // Unreachable: the answer was there a moment ago.
-        return Course::Refused(HeadError::NotOneHead);
-    }
-    let mut canonical = Vec::with_capacity(512);
-    head.write_canonical_for(arrived.target(), &mut canonical);
-    // Of the same memory: nobody else has it.
-    let canonical = BytesMut::from(Bytes::from(canonical));
-    Course::Carried(arrived, canonical, head.framing, head.expect_continue)
+    work.give_back();
+    pause
 }
 
-async fn take_up(
-    transport: Transport,
-    head: &[u8],
-    input: BytesMut,
-    served: &Served,
-    live: Arc<Live>,
-    last: bool,
-    started: (Instant, SystemTime),
-) -> Option<Leftover> {
-    match decide(head, served, live, last, started) {
-        Course::Refused(error) => {
-            refused(transport, head, served, &error, started);
-            None
-        }
-        Course::Answered(answer, framing) => {
-            answered(transport, input, answer, framing, served).await
-        }
-        Course::Carried(arrived, canonical, framing, expects) => {
-            let connection = Arc::clone(&served.connection);
-            let pace = served.settings.deadlines.pace;
-            let mut message = if arrived.is_upgrade() {
-                Message::upgrade(transport, connection, canonical, input, pace)
-            } else {
-                Message::new(transport, connection, canonical, input, framing, pace)
-            };
-            if expects {
-                message.wait_to_be_told();
-            }
-            let session = ServerSession::new_http1(Box::new(message));
-            let reused = served.engine.carry(session, arrived, &served.shutdown).await;
-            if let Some(fault) = served.connection.fault() {
-                served.closed(match fault {
-                    Cause::ClientBodyTimeout => Closing::BodyTooSlow,
-                    Cause::ResponseTooSlow => Closing::ResponseTooSlow,
-                    _ => return None,
-                });
-            }
-            let (stream, _) = reused?.consume();
-            // Err: it is not the stream that was handed over.
-            let message = stream.into_any().downcast::<Message>().ok()?;
-            message.finish().await
-        }
-    }
+/// A future of [`busy`] in its box, done or not begun.
+type Room = ReusableBoxFuture<'static, Pause>;
+
+thread_local! {
+    static ROOMS: RefCell<Vec<Room>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sends an answer of our own, and reads past the body that came with its
-/// request.
-async fn answered(
-    mut transport: Transport,
-    mut input: BytesMut,
-    answer: OwnAnswer,
-    framing: Framing,
-    served: &Served,
-) -> Option<Leftover> {
-    if !answer.keep_alive {
-        linger::answer_and_close(transport, answer.bytes);
-        return None;
-    }
-    let write = async {
-        transport.write_all(&answer.bytes).await?;
-        transport.flush().await
+/// Runs a future in a box that an earlier one has left: it is too large to be
+/// part of every idle connection's task, and too short-lived for a box of its own.
+async fn in_spare_room(future: impl Future<Output = Pause> + Send + 'static) -> Pause {
+    let mut room = match ROOMS.with_borrow_mut(Vec::pop) {
+        Some(mut room) => {
+            room.set(future);
+            room
+        }
+        None => Room::new(future),
     };
-    match timeout(served.settings.deadlines.pace.grace, write).await {
-        Ok(written) => written.ok()?,
-        Err(_) => {
-            served.closed(Closing::ResponseTooSlow);
-            return None;
+    let pause = poll_fn(|cx| room.poll(cx)).await;
+    ROOMS.with_borrow_mut(|rooms| {
+        if rooms.len() < SPARE {
+            rooms.push(room);
         }
-    }
-    let read_past = async {
-        let mut decoder = BodyDecoder::new(framing);
-        let mut read = 0;
-        while !decoder.is_done() {
-            while !input.is_empty() && !decoder.is_done() {
-                let step = decoder.decode(&input).ok()?;
-                let _ = input.split_to(step.consumed);
-            }
-            if decoder.is_done() {
-                break;
-            }
-            input.reserve(BUFFER);
-            match transport.read_buf(&mut input).await {
-                Ok(length @ 1..) if read < UNWANTED_BODY => read += length as u64,
-                _ => return None,
-            }
-        }
-        Some(())
-    };
-    match timeout(UNWANTED_PATIENCE, read_past).await {
-        Ok(Some(())) => Some(Leftover { transport, input }),
-        Ok(None) | Err(_) => {
-            linger::answer_and_close(transport, Vec::new());
-            None
-        }
-    }
-}
-
-/// Answers a head that is none, and ends the connection.
-fn refused(
-    transport: Transport,
-    seen: &[u8],
-    served: &Served,
-    error: &HeadError,
-    started: (Instant, SystemTime),
-) {
-    if error.refusal() == Refusal::NotHttp {
-        let tls = matches!(error, HeadError::TlsOnPlain);
-        if tls && !served.connection.tls {
-            // An answer in clear would be an alert of nonsense to it.
-            served.closed(Closing::TlsOnHttp);
-            linger::answer_and_close(transport, TLS_REFUSAL.to_vec());
-            return;
-        }
-    }
-    let answer = refuse_with(served, cause_of(error), error.to_string(), seen, started);
-    linger::answer_and_close(transport, answer.bytes);
-}
-
-/// The alert `unrecognized_name`'s plain sister: fatal, `protocol_version`
-/// (RFC 8446 §6). A client that speaks TLS understands it.
-const TLS_REFUSAL: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 70];
-
-fn refuse_with(
-    served: &Served,
-    cause: Cause,
-    error: String,
-    seen: &[u8],
-    started: (Instant, SystemTime),
-) -> OwnAnswer {
-    let started = (started.0.into_std(), started.1);
-    refuse(served.engine.shared(), &served.connection, started, cause, error, seen)
+    });
+    pause
 }

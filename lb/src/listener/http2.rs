@@ -138,7 +138,7 @@ pub(super) async fn serve(shaken: Shaken, served: Served) {
                 let shutdown = served.shutdown.clone();
                 tokio::spawn(async move {
                     let _busy = busy;
-                    engine.carry_http2(session, &client, &shutdown).await;
+                    engine.pingora.carry_http2(session, &client, &shutdown).await;
                 });
                 requests += 1;
                 let most = served.settings.limits.requests;

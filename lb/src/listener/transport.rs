@@ -1,8 +1,6 @@
 //! The bytes of a connection: TCP or a Unix socket, in clear or in TLS.
 
-use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::accept::Held;
 use super::gate::Admission;
+use crate::engine::lane::ClientStream;
 
 /// What a connection is read from and written to.
 #[derive(Debug)]
@@ -61,50 +60,31 @@ impl Raw {
 }
 
 impl Transport {
-    /// How many bytes the other end has acknowledged since the connection
-    /// stands, TLS included; `None` where nobody counts them.
-    pub(super) fn acknowledged(&self) -> Option<u64> {
-        let raw = match self {
+    fn raw(&self) -> &Raw {
+        match self {
             Self::Clear(raw) => raw,
             Self::Tls(stream) => stream.get_ref().0,
-        };
-        match &raw.socket {
+        }
+    }
+}
+
+impl ClientStream for Transport {
+    /// TLS included.
+    fn acknowledged(&self) -> Option<u64> {
+        match &self.raw().socket {
             Socket::Tcp(stream) => super::socket::acknowledged(stream),
             Socket::Unix(_) => None,
         }
     }
 
-    /// Whether the other end has reset the connection, though something of it
-    /// may lie unread.
-    pub(super) fn is_reset(&self) -> bool {
-        let raw = match self {
-            Self::Clear(raw) => raw,
-            Self::Tls(stream) => stream.get_ref().0,
-        };
-        let error = match &raw.socket {
+    fn is_reset(&self) -> bool {
+        let error = match &self.raw().socket {
             Socket::Tcp(stream) => stream.take_error(),
             Socket::Unix(stream) => stream.take_error(),
         };
         !matches!(error, Ok(None))
     }
-
-    /// Waits for bytes without owning a buffer, and puts what has come into
-    /// `input`. How many; 0 is the end.
-    pub(super) async fn wait(&mut self, input: &mut BytesMut) -> io::Result<usize> {
-        poll_fn(|cx| {
-            // On the stack for as long as it is asked, and in no task.
-            let mut space = [MaybeUninit::uninit(); SPACE];
-            let mut space = ReadBuf::uninit(&mut space);
-            ready!(Pin::new(&mut *self).poll_read(cx, &mut space))?;
-            input.extend_from_slice(space.filled());
-            Poll::Ready(Ok(space.filled().len()))
-        })
-        .await
-    }
 }
-
-/// Room for a common request.
-const SPACE: usize = 4096;
 
 macro_rules! socket {
     ($self:expr, $method:ident($($argument:expr),*)) => {

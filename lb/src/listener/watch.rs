@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::transport::Transport;
+use crate::engine::lane::ClientStream;
 use crate::engine::{Patience, Taking};
 use crate::snapshot::Pace;
 

@@ -11,6 +11,7 @@ use super::signals::{Signals, Wish};
 use super::worker::{self, Stop, WorkerSockets};
 use super::{certificates, descriptors};
 use crate::admin::{StatusError, bind_status, serve_status};
+use crate::engine::lane::Pools;
 use crate::engine::{Live, Shared};
 use crate::listener::{self, BindError, Gate, ListenerShare, Room};
 use crate::observe::{AccessLog, AccessLogError, Metrics, SnapshotGauges, SnapshotSource};
@@ -86,13 +87,14 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
     let (stop, stop_watch) = watch::channel(Stop::No);
     let (shutdown, shutdown_watch) = watch::channel(false);
     let count = workers.len();
+    let pools = Arc::new(Pools::new(count));
     let threads = workers
         .into_iter()
         .enumerate()
         .map(|(index, sockets)| {
             worker::spawn(
                 index,
-                count,
+                Arc::clone(&pools),
                 sockets,
                 Arc::clone(&shares),
                 Arc::clone(&shared),

@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use ::pingora::server::ShutdownWatch;
 use tokio::sync::{mpsc, watch};
 
-use crate::engine::Shared;
-use crate::engine::pingora::Engine;
+use crate::engine::lane::Pools;
+use crate::engine::{Engine, Shared};
 use crate::listener::{AcceptContext, ListenerShare, Socket, accept};
 use crate::policy::ListenerId;
+use crate::timer;
 
 /// What one worker accepts on.
 pub(super) struct WorkerSockets {
@@ -31,7 +32,7 @@ pub(super) enum Stop {
 /// Starts a worker.
 pub(super) fn spawn(
     index: usize,
-    workers: usize,
+    pools: Arc<Pools>,
     sockets: WorkerSockets,
     shares: Arc<[ListenerShare]>,
     shared: Arc<Shared>,
@@ -40,7 +41,7 @@ pub(super) fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        runtime.block_on(work(workers, sockets, &shares, &shared, stop, shutdown));
+        runtime.block_on(work(index, pools, sockets, &shares, &shared, stop, shutdown));
         shared.access_log.flush_worker();
         // What is still open after the drain is cut here.
         runtime.shutdown_background();
@@ -48,14 +49,17 @@ pub(super) fn spawn(
 }
 
 async fn work(
-    workers: usize,
+    index: usize,
+    pools: Arc<Pools>,
     sockets: WorkerSockets,
     shares: &[ListenerShare],
     shared: &Arc<Shared>,
     mut stop: watch::Receiver<Stop>,
     shutdown: ShutdownWatch,
 ) {
-    let engine = Arc::new(Engine::new(Arc::clone(shared), workers));
+    let engine = Arc::new(Engine::new(Arc::clone(shared), Arc::clone(&pools), index));
+    let sweeping = Arc::clone(&engine);
+    tokio::spawn(async move { sweeping.lane.sweep().await });
     let (alive, mut all_closed) = mpsc::channel::<()>(1);
     let snapshot = Arc::clone(&shared.live().snapshot);
     for (id, bound) in sockets.sockets {
@@ -82,9 +86,13 @@ async fn work(
 
     // Err: the process's main thread is gone, and with it every reason to go on.
     let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+    // What is idle has only its alarm.
+    timer::wake_all();
     tokio::select! {
         // None: the last connection has ended.
         _ = all_closed.recv() => {}
         _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
     }
+    // While there is a runtime that they belong to.
+    pools.clear(index);
 }

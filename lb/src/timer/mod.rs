@@ -73,7 +73,11 @@ impl Alarm {
 
     /// Has `waker` woken when its time has come, without a look at the clock.
     pub fn wake(&mut self, waker: &Waker) {
-        self.with_worker(|worker, slot| worker.wheel.wake(slot, waker));
+        self.with_worker(|worker, slot| {
+            if let Some(tick) = worker.wheel.wake(slot, waker) {
+                worker.hurry(tick);
+            }
+        });
     }
 
     fn with_worker(&self, act: impl FnOnce(&mut Worker, u32)) {
@@ -145,8 +149,8 @@ impl Worker {
     /// The first tick at which `at` is over.
     fn tick_after(&self, at: Instant) -> u64 {
         let Some(epoch) = self.epoch else { return 0 };
-        let since = at.saturating_duration_since(epoch).as_millis();
-        u64::try_from(since.div_ceil(TICK.as_millis())).unwrap_or(u64::MAX)
+        let since = at.saturating_duration_since(epoch).as_nanos();
+        u64::try_from(since.div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
     }
 
     fn instant_of(&self, tick: u64) -> Option<Instant> {
@@ -175,7 +179,7 @@ async fn drive() {
             let now = Instant::now();
             let (due, next) = WORKER.with_borrow_mut(|worker| {
                 let elapsed = worker.epoch.map_or(Duration::ZERO, |epoch| now - epoch);
-                let tick = u64::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(0);
+                let tick = u64::try_from(elapsed.as_nanos() / TICK.as_nanos()).unwrap_or(0);
                 let due = worker.wheel.turn(tick);
                 let next = worker.wheel.next();
                 worker.sleeps_until = next.unwrap_or(u64::MAX);

@@ -88,12 +88,20 @@ impl Wheel {
         self.slots[index as usize].at = UNSET;
     }
 
-    pub(super) fn wake(&mut self, index: u32, waker: &Waker) {
+    /// Has `waker` woken. The tick for which the alarm had to be filed again, if it
+    /// had to: it has woken its task before, and is waited for still.
+    pub(super) fn wake(&mut self, index: u32, waker: &Waker) -> Option<u64> {
         let slot = &mut self.slots[index as usize];
         match &mut slot.waker {
             Some(known) if known.will_wake(waker) => {}
             known => *known = Some(waker.clone()),
         }
+        if slot.filed.is_some() || slot.at == UNSET {
+            return None;
+        }
+        let at = slot.at;
+        self.file(index);
+        Some(at)
     }
 
     /// Deals with every tick up to `now`: whom to wake.
@@ -197,6 +205,18 @@ mod tests {
         assert_eq!(wheel.next(), Some(50));
         assert!(wheel.set(alarm, 20));
         assert_eq!(wheel.next(), Some(20));
+    }
+
+    #[test]
+    fn an_alarm_that_woke_its_task_is_filed_again_if_it_is_waited_for() {
+        let mut wheel = Wheel::new();
+        let alarm = wheel.add();
+        wheel.set(alarm, 10);
+        wheel.wake(alarm, Waker::noop());
+        assert_eq!(wheel.turn(10).len(), 1);
+        assert_eq!(wheel.next(), None);
+        wheel.wake(alarm, Waker::noop());
+        assert_eq!(wheel.next(), Some(11));
     }
 
     #[test]

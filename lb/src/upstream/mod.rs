@@ -20,7 +20,7 @@ pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
 pub use lease::{Lease, NoEndpoint, Placement, Tried};
-pub use registry::{Registry, Shared};
+pub use registry::{Idle, Registry, Shared};
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,10 @@
 //! Where endpoint state outlives a snapshot.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::{EndpointState, FirstRound, RetryBudget};
@@ -26,6 +28,35 @@ pub struct Shared {
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
+    /// Idle connections that the lane keeps, over all workers.
+    idle: Arc<CachePadded<AtomicUsize>>,
+}
+
+impl Shared {
+    /// Room for another idle connection, if there are fewer than `most`.
+    pub fn idle(&self, most: usize) -> Option<Idle> {
+        // One too many for a moment is no harm.
+        if self.idle.fetch_add(1, Ordering::Relaxed) >= most {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Idle(Arc::clone(&self.idle)))
+    }
+
+    /// How many idle connections the lane keeps.
+    pub fn idle_connections(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts an idle connection for as long as it lives.
+#[derive(Debug)]
+pub struct Idle(Arc<CachePadded<AtomicUsize>>);
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Registry {

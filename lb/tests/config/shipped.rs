@@ -29,7 +29,7 @@ fn every_shipped_configuration_is_sound() {
         assert!(compiled.snapshot.is_some());
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
-    for name in ["demo.yaml", "lb.yaml"] {
+    for name in ["demo.yaml", "lb.yaml", "load-test.yaml"] {
         assert!(names.iter().any(|found| found == name), "{name} is missing from {names:?}");
     }
 }

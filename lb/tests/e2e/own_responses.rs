@@ -224,7 +224,7 @@ async fn a_client_that_leaves_is_nobodys_fault() {
     let (_raw, _origins, lb) = everything().await;
     let mut connection = RawConnection::open(lb.address("http")).await;
     connection.send("GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    drop(connection);
+    connection.reset();
     let line = lb.access_line(|line| line["cause"] == "client_closed").await;
     assert_eq!(line["status"], 499);
     assert_eq!(lb.metric("lb_endpoint_failures_total", &["silent"]).await, 0.0);
@@ -265,10 +265,18 @@ async fn a_connection_that_will_be_closed_says_so() {
     for path in ["/closing", "/garbage", "/silent", "/late", "/sick", "/nobody"] {
         let mut connection = RawConnection::open(lb.address("http")).await;
         connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
-        let answer = connection.read_to_end().await.to_lowercase();
-        assert!(answer.contains("connection: close"), "{path}: {answer}");
+        // Whoever was told nothing may send another.
+        connection.send("GET /fine HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        let answers = connection.read_to_end().await.to_lowercase();
+        let first = answers.split("http/1.1 ").nth(1).unwrap();
+        let served = answers.matches("http/1.1 ").count();
+        let expected = if first.contains("connection: close") { 1 } else { 2 };
+        assert_eq!(served, expected, "{path}: {answers}");
     }
 }
+
+/// A request behind which the connection is closed.
+const LAST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_endpoint_may_not_answer_is_502() {
@@ -286,8 +294,7 @@ async fn what_an_endpoint_may_not_answer_is_502() {
         })
         .await;
         let lb = Lb::start(&simple_at(origin.address)).await;
-        let response =
-            RawConnection::exchange(lb.address("http"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let response = RawConnection::exchange(lb.address("http"), LAST).await;
         assert!(response.starts_with("HTTP/1.1 502 "), "{answer}: {response}");
         assert!(
             response.contains("upstream_invalid_response") && !response.contains("GARBAGE"),

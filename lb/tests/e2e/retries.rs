@@ -10,14 +10,24 @@ use crate::support::{Client, Lb, Origin, RawOrigin, respond};
 
 /// Reads a request and closes without an answer; counts.
 async fn closing() -> (RawOrigin, Arc<AtomicUsize>) {
+    closing_after(1).await
+}
+
+/// Closes when it has read so much, and counts how often.
+async fn closing_after(bytes: usize) -> (RawOrigin, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let origin = RawOrigin::start(move |mut stream| {
         let counter = Arc::clone(&counter);
         async move {
-            if matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {
-                counter.fetch_add(1, Ordering::Relaxed);
+            let mut read = 0;
+            while read < bytes {
+                match stream.read(&mut [0; 4096]).await {
+                    Ok(length @ 1..) => read += length,
+                    _ => return,
+                }
             }
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     })
     .await;
@@ -182,7 +192,7 @@ async fn stale_pooled_connections_are_replaced_for_free() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_larger_than_the_replay_buffer_is_not_replayed() {
-    let (bad, count) = closing().await;
+    let (bad, count) = closing_after(100_000).await;
     let good = Origin::named("good").await;
     let lb = Lb::start(&config(&[bad.address, good.address], "")).await;
     let mut statuses = Vec::new();

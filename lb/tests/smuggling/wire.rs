@@ -1,6 +1,8 @@
 //! Reads messages as no lenient reader would. Shares nothing with `lb`: what it
 //! finds on the wire is what is there.
 
+use crate::support::{Engine, engine};
+
 /// A field line that every forwarded request bears, because the route sets it.
 /// Bytes that slip past the proxy have none.
 pub const PASSED: (&str, &str) = ("x-passed", "yes");
@@ -11,11 +13,15 @@ pub const ECHO: &str = "x-echo";
 /// Fields of one connection. None of them belongs on the next.
 const HOP_BY_HOP: &[&str] = &["http2-settings", "keep-alive", "proxy-connection"];
 
-/// Only below here does the configuration let upgrades pass, and only to WebSocket.
+/// Only below here does the configuration let upgrades pass.
 const TUNNELS: &str = "/ws/";
 
 /// Fields that Connection may not take away.
 const NEVER_NOMINATED: &[&str] = &["content-length", "transfer-encoding", "host"];
+
+/// Fields that frame or route a message, or that the proxy vouches for.
+const NEVER_TRAILERS: &[&str] =
+    &["content-length", "transfer-encoding", "connection", "host", "x-forwarded-for", "x-passed"];
 
 type Fields = Vec<(String, Vec<u8>)>;
 
@@ -171,6 +177,8 @@ fn require_canonical(target: &str, fields: &Fields) -> Result<(), String> {
     match &values(fields, "upgrade")[..] {
         [] => {}
         [protocol] if tunnel && protocol.eq_ignore_ascii_case(b"websocket") => {}
+        // The lane makes tunnels for all protocols but HTTP's own.
+        [protocol] if tunnel && engine() == Engine::Auto && *protocol != b"h2c" => {}
         protocols => return Err(format!("an upgrade to {protocols:?} passed")),
     }
     let nominated = values(fields, "connection").concat().to_ascii_lowercase();
@@ -203,14 +211,34 @@ fn chunked(bytes: &[u8]) -> Read<Vec<u8>> {
         let Some(chunk) = bytes.get(at..at + size) else { return Ok(None) };
         body.extend_from_slice(chunk);
         at += size;
+        if size == 0 {
+            let trailers = trailers(&bytes[at..])?;
+            return Ok(trailers.map(|length| (body, at + length)));
+        }
         let Some(end) = bytes.get(at..at + 2) else { return Ok(None) };
         if end != b"\r\n" {
             return Err(format!("{end:?} where a chunk of {size} ends"));
         }
         at += 2;
-        if size == 0 {
-            return Ok(Some((body, at)));
-        }
+    }
+}
+
+/// How long the trailers are, their blank line included. Only the lane passes any
+/// on, and none that says what a field in the head must not.
+fn trailers(bytes: &[u8]) -> Result<Option<usize>, String> {
+    match line(bytes)? {
+        Some(([], length)) => return Ok(Some(length)),
+        Some(_) => {}
+        None => return Ok(None),
+    }
+    let Some((lines, length)) = head(bytes)? else { return Ok(None) };
+    if !lines.is_empty() && engine() == Engine::Pingora {
+        return Err(format!("trailers passed: {lines:?}"));
+    }
+    let fields = fields(&lines)?;
+    match fields.iter().find(|(name, _)| NEVER_TRAILERS.contains(&name.as_str())) {
+        Some((name, _)) => Err(format!("{name} passed as a trailer")),
+        None => Ok(Some(length)),
     }
 }
 

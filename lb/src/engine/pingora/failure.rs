@@ -6,27 +6,10 @@ use std::time::Instant;
 use ::pingora::proxy::{FailToProxy, Session};
 use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
-use rustls::AlertDescription;
-
 use super::respond;
 use crate::engine::exchange::Exchange;
-use crate::engine::retry::{Kind, Repeat, blame, may_retry};
+use crate::engine::retry::{Kind, Repeat, blame, is_refused_handshake, may_retry};
 use crate::response::{Cause, Fault};
-
-/// What a server says that does not like a client or its certificate (RFC 8446
-/// §6.2).
-const REFUSALS: &[AlertDescription] = &[
-    AlertDescription::HandshakeFailure,
-    AlertDescription::BadCertificate,
-    AlertDescription::UnsupportedCertificate,
-    AlertDescription::CertificateRevoked,
-    AlertDescription::CertificateExpired,
-    AlertDescription::CertificateUnknown,
-    AlertDescription::CertificateRequired,
-    AlertDescription::UnknownCA,
-    AlertDescription::AccessDenied,
-    AlertDescription::DecryptError,
-];
 
 /// Ends the exchange with an answer of our own.
 pub(super) fn refuse<T>(exchange: &mut Exchange, cause: Cause) -> Result<T> {
@@ -138,7 +121,7 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
         (ErrorSource::Upstream, _) if exchange.responding => {
             (Cause::UpstreamIncomplete, Kind::Final)
         }
-        (ErrorSource::Upstream, _) if is_refused_handshake(error) => {
+        (ErrorSource::Upstream, _) if is_refused(error) => {
             (Cause::UpstreamTlsFailed, Kind::Connect)
         }
         (ErrorSource::Upstream, kind) => match kind {
@@ -154,15 +137,11 @@ fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
     }
 }
 
-/// In TLS 1.3 a client is done before the server has seen its certificate, so
-/// that a refusal comes when the request is on its way. Nobody has read that.
-fn is_refused_handshake(error: &Error) -> bool {
+/// Whether the endpoint has refused us in a handshake.
+fn is_refused(error: &Error) -> bool {
     let root = error.root_cause();
     let io = root.downcast_ref::<io::Error>();
-    let Some(io) = io.or_else(|| root.downcast_ref::<h2::Error>()?.get_io()) else { return false };
-    // By its text: h2 passes on nothing else.
-    let text = io.to_string();
-    REFUSALS.iter().any(|alert| text == rustls::Error::AlertReceived(*alert).to_string())
+    io.or_else(|| root.downcast_ref::<h2::Error>()?.get_io()).is_some_and(is_refused_handshake)
 }
 
 /// What of the request could be sent again.

@@ -34,9 +34,7 @@ use bytes::Bytes;
 use self::proxies::Proxies;
 use super::arrival::{self, CLIENT_PATIENCE};
 use super::exchange::Exchange;
-use super::refusal::{self, OwnAnswer};
-use super::{Connection, Deadline, Live, Shared, deadline};
-use crate::head::Head;
+use super::{Arrived, Connection, Deadline, Shared, deadline};
 use crate::snapshot::Pace;
 
 /// How long a request body that nobody wants any more is read on.
@@ -48,70 +46,16 @@ pub struct Engine {
     proxies: Proxies,
 }
 
-/// A request that was decided about.
-pub struct Arrived(Box<Exchange>);
-
 tokio::task_local! {
     /// On its way from the decision into Pingora, which makes the context of an
     /// exchange itself and hands nothing over.
     static ARRIVED: Cell<Option<Arrived>>;
 }
 
-impl Arrived {
-    /// Whether the connection becomes a tunnel if the endpoint agrees.
-    pub fn is_upgrade(&self) -> bool {
-        self.0.upgrade && self.0.answer.is_none()
-    }
-
-    /// Path and query, whatever form the target came in.
-    pub fn target(&self) -> &str {
-        &self.0.target
-    }
-
-    /// Whether the decision is an answer of our own.
-    pub fn is_answered(&self) -> bool {
-        self.0.answer.is_some()
-    }
-}
-
 impl Engine {
     /// An engine for one of `workers` workers.
-    pub fn new(shared: Arc<Shared>, workers: usize) -> Self {
-        let proxies = Proxies::new(&shared, workers);
-        Self { shared, proxies }
-    }
-
-    /// What all workers share.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// An HTTP/1 request has come: decides what happens to it. `last`: the
-    /// connection carries no other after it.
-    pub fn arrive(
-        &self,
-        live: Arc<Live>,
-        connection: &Arc<Connection>,
-        head: &Head<'_, '_>,
-        upgrade: bool,
-        last: bool,
-        started: (Instant, SystemTime),
-    ) -> Arrived {
-        let mut exchange = arrival::arrive(live, connection, head, upgrade, started);
-        exchange.last = last;
-        Arrived(Box::new(exchange))
-    }
-
-    /// The answer of our own that was decided, if it was.
-    pub fn answer(
-        &self,
-        mut arrived: Arrived,
-        head: &Head<'_, '_>,
-        keep_alive: bool,
-    ) -> Option<OwnAnswer> {
-        let answer = arrived.0.answer.take()?;
-        let keep_alive = keep_alive && !arrived.0.last && !self.shared.is_draining();
-        Some(refusal::answer(&self.shared, &mut arrived.0, answer, head, keep_alive))
+    pub fn new(shared: &Arc<Shared>, workers: usize) -> Self {
+        Self { shared: Arc::clone(shared), proxies: Proxies::new(shared, workers) }
     }
 
     /// Carries an HTTP/1 exchange. Gives the stream back when the connection
@@ -139,7 +83,7 @@ impl Engine {
         let started = (Instant::now(), SystemTime::now());
         let header = session.req_header();
         let exchange = arrival::arrive(self.shared.live(), connection, header, false, started);
-        self.carry(session, Arrived(Box::new(exchange)), shutdown).await;
+        self.carry(session, Arrived(exchange), shutdown).await;
     }
 }
 

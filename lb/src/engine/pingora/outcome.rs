@@ -6,7 +6,7 @@ use http::{HeaderName, Version, header};
 
 use crate::engine::Shared;
 use crate::engine::exchange::Exchange;
-use crate::engine::record::{self, Finished};
+use crate::engine::record::{self, Facts, Finished};
 use crate::response::Cause;
 
 /// Records the exchange, once, and gives back what it held.
@@ -40,7 +40,7 @@ pub(super) fn record(
         request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     };
     let authority = || request.uri.authority().map(|authority| authority.as_str().into());
-    let finished = Finished {
+    let facts = Facts {
         method: request.method.as_str().into(),
         host: field(header::HOST).or_else(authority),
         raw_target: String::from_utf8_lossy(request.raw_path()),
@@ -49,12 +49,14 @@ pub(super) fn record(
             Version::HTTP_10 => "HTTP/1.0",
             _ => "HTTP/1.1",
         },
+        user_agent: field(header::USER_AGENT),
+        referer: field(header::REFERER),
+    };
+    let finished = Finished {
         status,
         bytes_sent: session.body_bytes_sent() as u64,
         bytes_received: session.body_bytes_read() as u64,
-        user_agent: field(header::USER_AGENT),
-        referer: field(header::REFERER),
         tunnel: session.was_upgraded(),
     };
-    record::record(shared, exchange, &finished);
+    record::record(shared, exchange, &facts, finished);
 }

@@ -1,7 +1,7 @@
 //! The PROXY protocol towards endpoints: who the client is, before anything else.
 
 use std::hash::BuildHasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::pingora::connectors::l4::Connect;
@@ -25,11 +25,7 @@ pub(super) fn announce(
     ends: Option<Ends>,
     client: IpAddr,
 ) {
-    let addresses = ends.and_then(|ends| {
-        // Behind a trusted proxy the connection's port is not the client's.
-        let port = if client == ends.peer { ends.peer_port } else { 0 };
-        Some((SocketAddr::new(client, port), ends.local?))
-    });
+    let addresses = ends.and_then(|ends| ends.proxied(client));
     let mut header = Vec::with_capacity(64);
     write_v2(&mut header, addresses);
     peer.group_key = target.header_keys.hash_one((target.pool_key, &header));

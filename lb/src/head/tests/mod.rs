@@ -3,7 +3,11 @@
 mod body;
 mod parse;
 mod properties;
+mod response;
+mod response_properties;
+mod response_scan;
 mod scan;
+mod trailer;
 
 use super::{HeadError, HeadLimits};
 

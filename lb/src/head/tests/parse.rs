@@ -315,6 +315,19 @@ fn connection_options_are_tokens_and_strip_nothing_that_matters() {
 }
 
 #[test]
+fn options_name_fields_in_any_case() {
+    let bytes = b"GET / HTTP/1.1\r\nX-Hop: a\r\nConnection: x-HOP,, close\r\nconnection: Y\r\n\r\n";
+    let mut slots = Slots::new();
+    let head = parse(bytes, &mut slots, &LIMITS).unwrap();
+    for name in ["X-Hop", "x-hop", "y", "Close"] {
+        assert!(head.is_nominated(name), "{name:?}");
+    }
+    for name in ["keep-alive", "upgrade", "x-ho", "", "connection"] {
+        assert!(!head.is_nominated(name), "{name:?}");
+    }
+}
+
+#[test]
 fn versions_differ_in_what_the_connection_becomes() {
     for (version, lines, keep_alive, expect_continue, upgrade) in [
         ("1.1", "", true, false, false),

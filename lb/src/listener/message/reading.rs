@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::sleep;
 
 use super::{Body, Message};
+use crate::engine::lane::ClientStream;
 use crate::head::{BodyDecoder, CHUNK_END, Framing, LAST_CHUNK, write_chunk_header};
 use crate::response::Cause;
 

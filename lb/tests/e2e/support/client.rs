@@ -97,6 +97,12 @@ impl RawConnection {
         }
     }
 
+    /// Leaves without a goodbye, so that nobody can take it for a client that has
+    /// only stopped sending.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Reads until the other side closes.
     pub async fn read_to_end(&mut self) -> String {
         let mut seen = Vec::new();

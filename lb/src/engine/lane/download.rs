@@ -1,0 +1,393 @@
+//! The response on its way to the client: interim ones, head, body, trailers.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::client::ClientStream;
+use super::connection::Stream;
+use super::failure::Failure;
+use super::request::Request;
+use super::response::{After, Edits, Towards, write_head, write_interim};
+use super::upload::{Upload, write_last_chunk};
+use super::workspace::{ROOM, Workspace};
+use crate::engine::exchange::Exchange;
+use crate::engine::{LiveUpstream, Shared, Taking, attempt};
+use crate::head::{
+    BodyDecoder, CHUNK_END, ResponseFraming, ResponseHead, ResponseLimits, ResponseScanner, Slots,
+    parse_response, write_chunk_header,
+};
+use crate::response::Cause;
+use crate::snapshot::Pace;
+
+/// How far a response has come.
+#[derive(Debug)]
+pub(super) struct Download {
+    phase: Phase,
+    scanner: ResponseScanner,
+    decoder: Option<BodyDecoder>,
+    towards: Towards,
+    /// How slowly the client may take it.
+    pub(super) taking: Taking,
+    /// How much of the workspace's `output` the client was sent.
+    written: usize,
+    /// How much at the front of `response` is body, to be sent as it is.
+    direct: usize,
+    /// The status of the final response, once its head has come.
+    pub(super) status: u16,
+    /// Something of the final response was written: it cannot be taken back.
+    pub(super) committed: bool,
+    /// Body bytes.
+    pub(super) body_sent: u64,
+    /// The endpoint's connection can carry another request after this.
+    pub(super) reusable: bool,
+    /// The client may send another request after this.
+    pub(super) keep_alive: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Head,
+    Body,
+    /// All of it was staged.
+    End,
+    /// The endpoint has switched protocols.
+    Tunnel,
+}
+
+/// What a response is judged by.
+pub(super) struct Scene<'s> {
+    pub(super) request: &'s Request,
+    pub(super) upload: &'s mut Upload,
+    pub(super) exchange: &'s mut Exchange,
+    pub(super) target: &'s LiveUpstream,
+    pub(super) shared: &'s Shared,
+}
+
+impl Download {
+    pub(super) fn new(pace: Option<Pace>) -> Self {
+        Self {
+            phase: Phase::Head,
+            scanner: ResponseScanner::default(),
+            decoder: None,
+            towards: Towards::None,
+            taking: pace.map_or_else(Taking::unwatched, Taking::new),
+            written: 0,
+            direct: 0,
+            status: 0,
+            committed: false,
+            body_sent: 0,
+            reusable: false,
+            keep_alive: false,
+        }
+    }
+
+    /// Whether the client was sent anything that an answer cannot follow.
+    pub(super) fn has_begun(&self) -> bool {
+        self.committed || self.written > 0
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.phase == Phase::Tunnel
+    }
+
+    /// Passes on what there is. Ready when the client has all of it. What it
+    /// waits for otherwise is the client, if `for_client`, or the endpoint.
+    pub(super) fn poll<C: ClientStream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        endpoint: &mut Stream,
+        work: &mut Workspace,
+        scene: &mut Scene<'_>,
+        moved: &mut Moved,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            if self.direct == 0 {
+                self.stage(work, scene)?;
+            }
+            // A body that comes right behind its head leaves with it.
+            let waits_for_more = self.phase == Phase::Body && !self.committed && self.direct == 0;
+            if waits_for_more && self.is_alone(work) {
+                match self.poll_read(cx, endpoint, work, scene)? {
+                    Poll::Ready(()) => {
+                        moved.read = true;
+                        continue;
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            while self.written < work.output.len() || self.direct > 0 {
+                match self.poll_write(cx, client, work) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(Failure::client(None)));
+                    }
+                    Poll::Ready(Ok(count)) => {
+                        moved.written = true;
+                        self.wrote(count, work);
+                    }
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(Failure::client(Some(&error))));
+                    }
+                    Poll::Pending => {
+                        moved.waits_for_client = true;
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if self.phase == Phase::Head || self.phase == Phase::Body {
+                if !work.response.is_empty() && self.phase == Phase::Body {
+                    continue;
+                }
+                match self.poll_read(cx, endpoint, work, scene)? {
+                    Poll::Ready(()) => moved.read = true,
+                    Poll::Pending => {
+                        // What was written is to reach the client meanwhile.
+                        if Pin::new(&mut *client).poll_flush(cx).is_pending() {
+                            moved.waits_for_client = true;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            } else {
+                return match ready!(self.poll_flush(cx, client, moved)) {
+                    Ok(()) => Poll::Ready(Ok(())),
+                    Err(error) => Poll::Ready(Err(Failure::client(Some(&error)))),
+                };
+            }
+        }
+    }
+
+    /// Whether the head is all that is there to be sent.
+    fn is_alone(&self, work: &Workspace) -> bool {
+        self.written == 0 && !work.output.is_empty() && work.response.is_empty()
+    }
+
+    fn poll_flush<C: ClientStream>(
+        &self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        moved: &mut Moved,
+    ) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(client).poll_flush(cx);
+        moved.waits_for_client |= flushed.is_pending();
+        flushed
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        endpoint: &mut Stream,
+        work: &mut Workspace,
+        scene: &Scene<'_>,
+    ) -> Result<Poll<()>, Failure> {
+        if work.response.len() == work.response.room() || self.phase == Phase::Head {
+            work.response.make_room(ROOM / 4);
+        }
+        let error = match work.response.poll_fill(cx, endpoint) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(1..)) => return Ok(Poll::Ready(())),
+            Poll::Ready(Ok(0)) => None,
+            Poll::Ready(Err(error)) => Some(error),
+        };
+        if self.phase == Phase::Head {
+            // Why it takes no more says why it does not answer.
+            let error = scene.upload.broken.as_ref().or(error.as_ref());
+            return Err(Failure::reset(error));
+        }
+        if error.is_none() && self.decoder.as_mut().is_some_and(BodyDecoder::finish) {
+            self.end(work, scene.exchange);
+            return Ok(Poll::Ready(()));
+        }
+        let detail = match error {
+            None => "the endpoint closed inside its response".to_owned(),
+            Some(error) => format!("the endpoint broke off inside its response: {error}"),
+        };
+        Err(Failure::last(Cause::UpstreamIncomplete, detail))
+    }
+
+    fn poll_write<C: ClientStream>(
+        &self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        work: &Workspace,
+    ) -> Poll<io::Result<usize>> {
+        let client = Pin::new(client);
+        let (staged, direct) =
+            (&work.output[self.written..], &work.response.bytes()[..self.direct]);
+        if direct.is_empty() {
+            return client.poll_write(cx, staged);
+        }
+        if staged.is_empty() {
+            return client.poll_write(cx, direct);
+        }
+        client.poll_write_vectored(cx, &[IoSlice::new(staged), IoSlice::new(direct)])
+    }
+
+    fn wrote(&mut self, count: usize, work: &mut Workspace) {
+        self.taking.moved(count);
+        self.committed |= self.phase != Phase::Head;
+        let staged = count.min(work.output.len() - self.written);
+        self.written += staged;
+        self.direct -= count - staged;
+        work.response.take(count - staged);
+        if self.written == work.output.len() {
+            work.output.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Takes in what has come from the endpoint.
+    fn stage(&mut self, work: &mut Workspace, scene: &mut Scene<'_>) -> Result<(), Failure> {
+        while self.phase == Phase::Head {
+            let found = self.scanner.find_end(work.response.bytes(), &ResponseLimits::DEFAULT);
+            match found.map_err(|error| Failure::invalid(&error))? {
+                Some(length) => self.take_head(length, work, scene)?,
+                None => return Ok(()),
+            }
+        }
+        if self.phase == Phase::Body && !work.response.is_empty() {
+            self.stage_body(work, scene)?;
+        }
+        Ok(())
+    }
+
+    fn take_head(
+        &mut self,
+        length: usize,
+        work: &mut Workspace,
+        scene: &mut Scene<'_>,
+    ) -> Result<(), Failure> {
+        let mut slots = Slots::default();
+        let bytes = &work.response.bytes()[..length];
+        let head = parse_response(bytes, &mut slots, &ResponseLimits::DEFAULT)
+            .map_err(|error| Failure::invalid(&error))?;
+        if head.is_interim() {
+            if !scene.request.http10 {
+                // Told to send, or something else: the client is not idle.
+                scene.upload.untold &= head.status != 100;
+                write_interim(&head, &mut work.output);
+            }
+            self.scanner = ResponseScanner::default();
+            work.response.take(length);
+            return Ok(());
+        }
+        let after = if head.status == 101 {
+            require_switch(&head, scene.exchange, &work.noted.protocols)?;
+            self.phase = Phase::Tunnel;
+            After::Switch
+        } else {
+            self.phase = Phase::Body;
+            self.begin_body(&head, work.noted.method(), scene)
+        };
+        self.status = head.status;
+        attempt::responds(scene.exchange, scene.target);
+        scene.exchange.due = None;
+        write_head(&head, scene.exchange, self.towards, after, &mut work.output);
+        work.response.take(length);
+        if self.phase == Phase::Tunnel {
+            return Ok(());
+        }
+        work.trailers.clear();
+        let left = match &self.decoder {
+            Some(decoder) if decoder.is_done() => {
+                self.end(work, scene.exchange);
+                0
+            }
+            Some(decoder) => decoder.length_left().unwrap_or(0),
+            None => 0,
+        };
+        if left > work.response.room() as u64 {
+            work.enlarge_response();
+        }
+        Ok(())
+    }
+
+    fn begin_body(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        method: &str,
+        scene: &Scene<'_>,
+    ) -> After {
+        let Scene { request, upload, exchange, .. } = scene;
+        let framing = head.framing(method);
+        self.decoder = Some(BodyDecoder::for_response(framing));
+        self.towards = Towards::new(framing, request.http10);
+        self.reusable = head.keep_alive && framing != ResponseFraming::UntilClose;
+        self.keep_alive = request.keep_alive
+            && self.towards != Towards::Close
+            // What the client has yet to send of its body has no reader any more.
+            && upload.is_taken_in()
+            && !exchange.last
+            && !scene.shared.is_draining();
+        match self.keep_alive {
+            true => After::KeepAlive { http10: request.http10 },
+            false => After::Close,
+        }
+    }
+
+    fn stage_body(&mut self, work: &mut Workspace, scene: &Scene<'_>) -> Result<(), Failure> {
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        let malformed = |error: crate::head::BodyError| {
+            Failure::last(Cause::UpstreamInvalidResponse, error.to_string())
+        };
+        if !matches!(self.towards, Towards::Chunked) && decoder.is_plain() {
+            let step = decoder.decode(work.response.bytes()).map_err(malformed)?;
+            self.direct = step.data.len();
+            self.body_sent += step.data.len() as u64;
+        } else {
+            while !work.response.is_empty() && !decoder.is_done() {
+                let input = work.response.bytes();
+                let step = decoder.decode(input).map_err(malformed)?;
+                let data = &input[step.data];
+                self.body_sent += data.len() as u64;
+                if self.towards == Towards::Close {
+                    work.output.extend_from_slice(data);
+                } else if !data.is_empty() {
+                    write_chunk_header(data.len(), &mut work.output);
+                    work.output.extend_from_slice(data);
+                    work.output.extend_from_slice(CHUNK_END);
+                }
+                work.trailers.extend_from_slice(&input[step.trailers]);
+                work.response.take(step.consumed);
+            }
+        }
+        if self.decoder.as_ref().is_some_and(BodyDecoder::is_done) {
+            self.end(work, scene.exchange);
+        }
+        Ok(())
+    }
+
+    /// The last byte of the body has come.
+    fn end(&mut self, work: &mut Workspace, exchange: &Exchange) {
+        self.phase = Phase::End;
+        if self.towards == Towards::Chunked {
+            let edits = Edits::of(exchange);
+            write_last_chunk(&work.trailers, |name| !edits.drop(name), &mut work.output);
+        }
+    }
+}
+
+/// What a poll came to.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    pub(super) read: bool,
+    pub(super) written: bool,
+    pub(super) waits_for_client: bool,
+}
+
+/// A switch of protocols must be to one that was asked for.
+fn require_switch(
+    head: &ResponseHead<'_, '_>,
+    exchange: &Exchange,
+    asked: &[u8],
+) -> Result<(), Failure> {
+    let chosen = head.first("upgrade").unwrap_or_default();
+    let mut asked = asked.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let was_asked = asked.any(|asked| asked.eq_ignore_ascii_case(chosen.trim_ascii()));
+    if exchange.upgrade && head.upgrade && was_asked {
+        return Ok(());
+    }
+    let detail = "the endpoint switches to a protocol that was not asked for";
+    Err(Failure::last(Cause::UpstreamInvalidResponse, detail))
+}
