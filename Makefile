@@ -1,10 +1,10 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check h2spec bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k release clean
+.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k release clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
 demo: ## start three backends behind lb on this machine, until Ctrl-C
 	@scripts/bootstrap.sh demo
@@ -35,6 +35,18 @@ h2spec: ## the conformance tests of HTTP/2, against lb over TLS
 	@scripts/bootstrap.sh test
 	@$(if $(LB),true,cargo build -p lb)
 	@scripts/h2spec.sh
+
+bench: release ## lb, nginx and haproxy side by side: CPU per request and more; ~25 minutes
+	@python3 loadtests/bench/bench.py
+
+bench-readme: ## put the table of the latest bench into README.md
+	@python3 loadtests/bench/report.py readme loadtests/results/bench.json README.md
+
+bench-instructions: release ## instructions per request against the recorded ones (RECORD=1 records)
+	@python3 loadtests/bench/instructions.py $(if $(RECORD),--record)
+
+test-bench: ## the tests of bench's arithmetic
+	@python3 -m unittest discover -s loadtests/bench
 
 bench-decide: ## the cost of one decision
 	@scripts/bootstrap.sh bench

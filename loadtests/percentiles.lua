@@ -30,5 +30,7 @@ function done(summary, latency)
     parts[#parts + 1] = string.format('"requests": %d', summary.requests)
     parts[#parts + 1] = string.format('"requests_per_second": %.0f', summary.requests / summary.duration * 1e6)
     parts[#parts + 1] = string.format('"errors": %d', number)
+    -- Of the errors: answers with a status over 399. A refusal may be what is wanted.
+    parts[#parts + 1] = string.format('"error_statuses": %d', errors.status)
     print("{" .. table.concat(parts, ", ") .. "}")
 end

@@ -250,24 +250,7 @@ CONF
 # connections, so that nobody's connection is in the way of a listener.
 take_ports() {
     local ports
-    read -ra ports < <(python3 - "$#" <<'PYTHON'
-import random, socket, sys
-lowest_of_connections = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
-taken = []
-for port in random.sample(range(10000, max(lowest_of_connections, 12000)), 1000):
-    candidate = socket.socket()
-    try:
-        candidate.bind(("127.0.0.1", port))
-    except OSError:
-        continue
-    taken.append(candidate)
-    if len(taken) == int(sys.argv[1]):
-        print(*(one.getsockname()[1] for one in taken))
-        break
-else:
-    sys.exit("no free ports")
-PYTHON
-    )
+    read -ra ports < <(python3 loadtests/free_ports.py "$#")
     ((${#ports[@]} == $#)) || fail "no free ports"
     local index=0 variable
     for variable in "$@"; do
@@ -375,15 +358,5 @@ hold() {
 
 # What was measured with what: a JSON object.
 circumstances() {
-    python3 - "$("$lb_bin" --version)" "$(nginx -v 2>&1)" "$(haproxy -v | head -n 1)" "${LB:+given}" <<'PYTHON'
-import datetime, json, os, platform, sys
-lb, nginx, haproxy, given = sys.argv[1:]
-model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
-print(json.dumps({
-    "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    "machine": {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release()},
-    "versions": {"lb": lb + (" (given by LB, perhaps no release build)" if given else ""),
-                 "nginx": nginx.rsplit("/", 1)[-1], "haproxy": haproxy.split()[2]},
-}))
-PYTHON
+    python3 loadtests/circumstances.py "$lb_bin" ${LB:+given}
 }

@@ -21,7 +21,8 @@ policy_rc_d=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 # One requirement a line; to add one, add a line:
 #
 #   purpose  demo, test or bench. test and bench include demo.
-#   look for command:NAME (on the PATH) or file:PATH. Present: nothing to do.
+#   look for command:NAME (on the PATH), file:PATH, or python:MODULE (of the python3 on
+#            the PATH, or of Debian's, which another one may hide). Present: nothing to do.
 #   package  the Debian package that brings it.
 #   kind     tool, or service: a package that starts a daemon when it is
 #            installed. A service is installed without being started, so that it
@@ -47,6 +48,10 @@ bench command:haproxy                          haproxy          service  measure
 bench command:wrk                              wrk              tool  the requests over HTTP/1.1 whose times are measured
 bench command:ab                               apache2-utils    tool  many short connections: loadtests/ab.sh
 bench command:h2load                           nghttp2-client   tool  the requests over HTTP/2 whose times are measured
+bench command:taskset                          util-linux       tool  gives the proxy a core of its own
+bench command:strace                           strace           tool  counts system calls per request for make bench
+bench command:valgrind                         valgrind         tool  counts instructions per request, which repeat where times do not
+bench python:matplotlib                        python3-matplotlib tool draws the chart of make bench
 TABLE
 }
 
@@ -119,11 +124,16 @@ is_present() {
     case $1 in
         command:*) command -v -- "${1#command:}" >/dev/null ;;
         file:*) [[ -e ${1#file:} ]] ;;
+        python:*) python_has "${1#python:}" python3 || python_has "${1#python:}" /usr/bin/python3 ;;
         *)
-            echo "bootstrap: the table says \"$1\"; expected command:NAME or file:PATH" >&2
+            echo "bootstrap: the table says \"$1\"; expected command:NAME, file:PATH or python:MODULE" >&2
             exit 70
             ;;
     esac
+}
+
+python_has() {
+    "$2" -c "import $1" 2>/dev/null
 }
 
 list_missing() {

@@ -31,6 +31,7 @@ main() {
     run_case policy_is_removed_on_interrupt
     run_case policy_is_removed_on_termination
     run_case package_that_does_not_bring_its_command_is_reported
+    run_case python_module_is_asked_of_python
     run_case missing_cargo_points_to_rustup
     run_case unknown_purpose_is_refused
     run_case table_in_the_script_is_well_formed
@@ -215,6 +216,20 @@ package_that_does_not_bring_its_command_is_reported() {
     expect_in_output 'still not found' pkg-a
 }
 
+python_module_is_asked_of_python() {
+    table 'bench python:no_such_module pkg-a tool any'
+    user_is 1000
+    sudo_refuses
+    bootstrap bench
+    expect_status 1
+    expect_in_output 'no_such_module: any'
+    # shellcheck disable=SC2016 # $2 is for the fake
+    fake python3 'test "$2" = "import no_such_module"'
+    bootstrap bench
+    expect_status 0
+    expect_output ''
+}
+
 missing_cargo_points_to_rustup() {
     rm -- "$case_dir/bin/cargo"
     table 'demo command:sleep coreutils tool any'
@@ -236,7 +251,7 @@ table_in_the_script_is_well_formed() {
     while read -r purpose look_for package kind why; do
         lines=$((lines + 1))
         [[ $purpose =~ ^(demo|test|bench)$ ]] || fail "purpose: $purpose"
-        [[ $look_for =~ ^(command:[^/]+|file:/.+)$ ]] || fail "look for: $look_for"
+        [[ $look_for =~ ^(command:[^/]+|file:/.+|python:[a-z_]+)$ ]] || fail "look for: $look_for"
         [[ $package =~ ^[a-z0-9][a-z0-9+.-]+$ ]] || fail "package: $package"
         [[ $kind =~ ^(tool|service)$ ]] || fail "kind: $kind"
         [[ -n $why ]] || fail "$package has no reason"
