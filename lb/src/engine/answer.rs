@@ -1,12 +1,20 @@
 //! Answers of our own: what we say instead of an endpoint.
 
-use std::io::Write as _;
+use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use super::edits::Edits;
 use super::exchange::Exchange;
-use crate::response::{Cause, OwnResponse, own_response};
+use crate::head::{write_decimal, write_field, write_status_line};
+use crate::policy::LimitId;
+use crate::response::{Cause, Page};
+use crate::snapshot::Snapshot;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// What we answer instead of an endpoint.
 #[derive(Debug)]
@@ -15,12 +23,39 @@ pub(super) struct Answer {
     /// Instead of the cause's own.
     pub(super) status: Option<StatusCode>,
     pub(super) location: Option<String>,
-    pub(super) fields: Vec<(HeaderName, String)>,
+    pub(super) limited: Option<Limited>,
+}
+
+/// Which rate limit refuses, and for how many seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limited {
+    pub(super) limit: LimitId,
+    pub(super) seconds: u64,
+}
+
+/// A complete response, its header edited.
+#[derive(Debug)]
+pub(super) struct OwnResponse {
+    pub(super) status: StatusCode,
+    /// Content-Length included.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// A complete response in HTTP/1.1.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) status: StatusCode,
+    pub(super) bytes: Vec<u8>,
+    /// Of them, so many are body.
+    pub(super) body: usize,
+    /// The connection can take another request.
+    pub(super) keep_alive: bool,
 }
 
 impl From<Cause> for Answer {
     fn from(cause: Cause) -> Self {
-        Self { cause, status: None, location: None, fields: Vec::new() }
+        Self { cause, status: None, location: None, limited: None }
     }
 }
 
@@ -29,35 +64,97 @@ impl Answer {
         Self { status: Some(status), location: Some(location), ..Cause::Redirect.into() }
     }
 
-    /// The response, with the edits of listener, host and route; the exchange
-    /// takes the cause.
+    /// The response as values; the exchange takes the cause.
     pub(super) fn into_response(self, exchange: &mut Exchange) -> OwnResponse {
-        let Self { cause, status, location, fields } = self;
-        exchange.cause = Some(cause);
-        let mut own = own_response(cause, status, location.as_deref(), &exchange.request_id);
-        for (name, value) in fields {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                own.headers.insert(name, value);
+        exchange.cause = Some(self.cause);
+        let page = self.page(exchange);
+        let mut body = Vec::with_capacity(128);
+        page.write_body(&mut body);
+        let mut headers = HeaderMap::with_capacity(16);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        self.fields(&page, exchange, |name, value| {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.insert(name.clone(), value);
             }
-        }
-        let Some(connection) = &exchange.connection else { return own };
-        if let Some(live) = &exchange.live {
-            let snapshot = &live.snapshot;
-            let outer = &snapshot.listeners[connection.listener.0 as usize].response_headers;
-            let inner = match (exchange.route, exchange.host) {
-                (Some(route), _) => Some(&snapshot.table.route(route).response_headers),
-                (None, Some(host)) => Some(&snapshot.table.host(host).response_headers),
-                (None, None) => None,
-            };
-            for edits in [Some(outer), inner].into_iter().flatten() {
-                // Err: more fields than a header can have; the answer goes without.
-                let _ = edits.apply(&mut own.headers);
+        });
+        Edits::of(exchange).apply(&mut headers);
+        OwnResponse { status: page.status, headers, body }
+    }
+
+    /// The response as bytes of HTTP/1.1; the exchange takes the cause.
+    pub(super) fn into_http1(
+        self,
+        exchange: &mut Exchange,
+        head_only: bool,
+        keep_alive: bool,
+    ) -> Written {
+        exchange.cause = Some(self.cause);
+        let page = self.page(exchange);
+        let status = page.status;
+        let keep_alive = keep_alive && !ends_connection(status);
+        let mut body = Vec::with_capacity(128);
+        page.write_body(&mut body);
+        let mut bytes = Vec::with_capacity(768);
+        let reason = status.canonical_reason().unwrap_or("");
+        write_status_line(status.as_u16(), reason.as_bytes(), &mut bytes);
+        write_date(&mut bytes);
+        let edits = Edits::of(exchange);
+        self.fields(&page, exchange, |name, value| {
+            if !edits.drop(name.as_str()) {
+                write_field(name.as_str(), value, &mut bytes);
             }
+        });
+        edits.write(&mut bytes);
+        bytes.extend_from_slice(b"Content-Length: ");
+        write_decimal(body.len() as u64, &mut bytes);
+        // Said both ways: HTTP/1.0 takes silence for "close" (RFC 9112 §9.3).
+        bytes.extend_from_slice(match keep_alive {
+            true => b"\r\nConnection: keep-alive\r\n\r\n".as_slice(),
+            false => b"\r\nConnection: close\r\n\r\n",
+        });
+        let body = if head_only { &[][..] } else { &body };
+        bytes.extend_from_slice(body);
+        Written { status, body: body.len(), bytes, keep_alive }
+    }
+
+    fn page<'p>(&'p self, exchange: &'p Exchange) -> Page<'p> {
+        let status = self
+            .status
+            .or_else(|| StatusCode::from_u16(self.cause.status()).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let location = self.location.as_deref();
+        Page { cause: self.cause, status, location, request_id: &exchange.request_id }
+    }
+
+    fn fields(
+        &self,
+        page: &Page<'_>,
+        exchange: &Exchange,
+        mut visit: impl FnMut(&HeaderName, &[u8]),
+    ) {
+        page.fields(&mut visit);
+        if let (Some(limited), Some(live)) = (&self.limited, &exchange.live) {
+            limited.fields(&live.snapshot, visit);
         }
-        if !connection.tls {
-            own.headers.remove(header::STRICT_TRANSPORT_SECURITY);
-        }
-        own
+    }
+}
+
+impl Limited {
+    /// Retry-After and the fields of draft-ietf-httpapi-ratelimit-headers-10.
+    fn fields(&self, snapshot: &Snapshot, mut visit: impl FnMut(&HeaderName, &[u8])) {
+        let limit = &snapshot.limits[self.limit.index()];
+        let rate = limit.limiter.rate();
+        let (name, seconds) = (&limit.name, self.seconds);
+        let mut text = String::with_capacity(64);
+        // Writing to memory does not fail.
+        let _ = write!(text, "{seconds}");
+        visit(&header::RETRY_AFTER, text.as_bytes());
+        text.clear();
+        let _ = write!(text, "\"{name}\";q={};w={}", rate.count(), rate.window().as_secs());
+        visit(&RATE_LIMIT_POLICY, text.as_bytes());
+        text.clear();
+        let _ = write!(text, "\"{name}\";r=0;t={seconds}");
+        visit(&RATE_LIMIT, text.as_bytes());
     }
 }
 
@@ -74,25 +171,18 @@ pub(super) fn ends_connection(status: StatusCode) -> bool {
     )
 }
 
-/// An HTTP/1.1 response as bytes.
-pub(super) fn to_http1(own: &OwnResponse, head_only: bool, keep_alive: bool) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512 + own.body.len());
-    let reason = own.status.canonical_reason().unwrap_or("");
-    // Writing to memory does not fail.
-    let _ = write!(bytes, "HTTP/1.1 {} {reason}\r\n", own.status.as_u16());
-    let _ = write!(bytes, "Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
-    for (name, value) in &own.headers {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
+fn write_date(out: &mut Vec<u8>) {
+    thread_local! {
+        /// A second, and its Date: that of many answers.
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
-    // Said both ways, as the engine does: HTTP/1.0 takes silence for "close"
-    // (RFC 9112 §9.3).
-    let connection = if keep_alive { "keep-alive" } else { "close" };
-    let _ = write!(bytes, "Connection: {connection}\r\n\r\n");
-    if !head_only {
-        bytes.extend_from_slice(own.body.as_bytes());
-    }
-    bytes
+    let now = SystemTime::now();
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    LAST.with_borrow_mut(|(known, text)| {
+        if *known != second {
+            *known = second;
+            *text = httpdate::fmt_http_date(now);
+        }
+        write_field("Date", text.as_bytes(), out);
+    });
 }

@@ -1,20 +1,20 @@
 //! A request arrives: what it asks for is read, decided and charged.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderName, StatusCode, Version, header};
 
-use super::answer::Answer;
+use super::answer::{Answer, Limited};
 use super::exchange::Exchange;
 use super::message::Message;
 use super::{Connection, Live};
 use crate::limit::Refusal;
-use crate::policy::{self, Action, Client, KeySeed, RequestHead, key_of};
+use crate::policy::{self, Action, Client, KeySeed, LimitId, RequestHead, key_of};
 use crate::request::{RequestId, acceptable_request_id, client_address, normalise_path};
 use crate::response::Cause;
-use crate::snapshot::Limit;
 use crate::values::normalise_host;
 
 /// Between two reads of a request body and two writes of a response, where no
@@ -53,6 +53,7 @@ pub(super) fn begin(
     exchange.connection = Some(Arc::clone(connection));
     exchange.live = Some(live);
     exchange.client = connection.ends.peer;
+    exchange.client_text.push_str(&connection.peer_text);
     exchange.request_id.push_str(RequestId::from_random(fastrand::u128(..)).as_str());
     (exchange.started, exchange.time) = (started, time);
     exchange
@@ -111,7 +112,7 @@ fn decide<M: Message>(
         let limit = &live.snapshot.limits[charge.limit.index()];
         if let Err(refusal) = limit.limiter.charge(key) {
             live.refusals[charge.limit.index()].inc();
-            return Err(refused(limit, refusal, charge.status));
+            return Err(refused(charge.limit, refusal, charge.status));
         }
     }
     let upstream = match verdict.action {
@@ -143,6 +144,11 @@ fn identify<M: Message>(live: &Live, message: &M, peer: IpAddr, exchange: &mut E
     let name = FORWARDED_FOR;
     let lines = message.last_first(&name);
     let found = client_address(peer, &live.snapshot.trusted_proxies, lines);
+    if found.client != peer {
+        exchange.client_text.clear();
+        // Writing to memory does not fail.
+        let _ = write!(exchange.client_text, "{}", found.client);
+    }
     exchange.client = found.client;
     exchange.peer_trusted = found.peer_trusted;
 
@@ -253,21 +259,12 @@ fn read_body_facts<M: Message>(
     Ok(())
 }
 
-/// 429 with Retry-After and the fields of draft-ietf-httpapi-ratelimit-headers-10.
-fn refused(limit: &Limit, refusal: Refusal, status: StatusCode) -> Answer {
+fn refused(limit: LimitId, refusal: Refusal, status: StatusCode) -> Answer {
     let seconds = refusal.retry_after.as_millis().div_ceil(1000).max(1);
-    let rate = limit.limiter.rate();
-    let (name, quota, window) = (&limit.name, rate.count(), rate.window().as_secs());
+    let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
     Answer {
         status: Some(status),
-        fields: vec![
-            (header::RETRY_AFTER, seconds.to_string()),
-            (
-                HeaderName::from_static("ratelimit-policy"),
-                format!("\"{name}\";q={quota};w={window}"),
-            ),
-            (HeaderName::from_static("ratelimit"), format!("\"{name}\";r=0;t={seconds}")),
-        ],
+        limited: Some(Limited { limit, seconds }),
         ..Cause::RateLimited.into()
     }
 }

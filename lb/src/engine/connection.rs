@@ -19,6 +19,8 @@ pub struct Connection {
     pub tls: bool,
     /// Both ends; those of the PROXY header where one was believed.
     pub ends: Ends,
+    /// The peer's address, written out once for all of its requests.
+    pub(super) peer_text: Box<str>,
     /// Whose certificate the client proved to have.
     pub identity: Option<ClientIdentity>,
     linger: AtomicBool,
@@ -60,6 +62,7 @@ impl Connection {
             listener_name,
             tls,
             ends,
+            peer_text: ends.peer.to_string().into(),
             identity,
             linger: AtomicBool::new(false),
             fault: AtomicU8::new(NO_FAULT),

@@ -28,6 +28,8 @@ pub(crate) struct Exchange {
     pub(super) due: Option<Instant>,
     pub(super) request_id: String,
     pub(super) client: IpAddr,
+    /// The client's address, written out.
+    pub(super) client_text: String,
     pub(super) peer_trusted: bool,
     pub(super) host: Option<HostId>,
     pub(super) route: Option<RouteId>,
@@ -85,6 +87,7 @@ impl Exchange {
             due: None,
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            client_text: String::new(),
             peer_trusted: false,
             host: None,
             route: None,
@@ -139,10 +142,12 @@ impl Exchange {
 
     fn clear(&mut self) {
         let mut texts =
-            [&mut self.request_id, &mut self.target, &mut self.authority].map(std::mem::take);
+            [&mut self.request_id, &mut self.target, &mut self.authority, &mut self.client_text]
+                .map(std::mem::take);
         texts.iter_mut().for_each(String::clear);
-        let [request_id, target, authority] = texts;
-        *self = Self { request_id, target, authority, ..Self::at(self.started, self.time) };
+        let [request_id, target, authority, client_text] = texts;
+        let blank = Self::at(self.started, self.time);
+        *self = Self { request_id, target, authority, client_text, ..blank };
     }
 
     /// The route, once one was found.

@@ -1,8 +1,6 @@
 //! What an endpoint is told of a request: which of the client's fields pass, and
 //! which are ours.
 
-use std::io::Write as _;
-
 use http::{HeaderName, Version};
 
 use super::Connection;
@@ -40,9 +38,6 @@ const OTHERS_FORWARDED: &[&str] = &[
     "x-forwarded-server",
     "x-forwarded-ssl",
 ];
-
-/// Room for an address, in any form.
-const ADDRESS: usize = 64;
 
 /// Takes in fields, however an engine writes them.
 pub(super) trait FieldSink {
@@ -151,18 +146,14 @@ impl<'e> Forwarding<'e> {
             // What the route sets or removes is not said twice.
             if self.edits.speak_of(name.as_str()) { Ok(()) } else { sink.field(name, value) }
         };
-        let mut text = [0; ADDRESS];
-        let peer = written(&mut text, self.connection.ends.peer);
-        if trusted && message.first(&FORWARDED_FOR).is_some() {
-            // Appended to what a trusted peer sent, in the order of its lines.
-            own(&FORWARDED_FOR, &appended(message, peer))?;
-        } else if trusted {
-            own(&FORWARDED_FOR, peer)?;
-        }
-        let mut text = [0; ADDRESS];
-        let client = written(&mut text, exchange.client);
+        let client = exchange.client_text.as_bytes();
         if !trusted {
             own(&FORWARDED_FOR, client)?;
+        } else if message.first(&FORWARDED_FOR).is_some() {
+            // Appended to what a trusted peer sent, in the order of its lines.
+            own(&FORWARDED_FOR, &appended(message, self.connection.peer_text.as_bytes()))?;
+        } else {
+            own(&FORWARDED_FOR, self.connection.peer_text.as_bytes())?;
         }
         own(&REAL_IP, client)?;
         if !(trusted && message.first(&FORWARDED_PROTO).is_some()) {
@@ -184,14 +175,6 @@ impl<'e> Forwarding<'e> {
         }
         Ok(())
     }
-}
-
-fn written(text: &mut [u8; ADDRESS], address: std::net::IpAddr) -> &[u8] {
-    let mut rest = &mut text[..];
-    // An address has 45 bytes at most.
-    let _ = write!(rest, "{address}");
-    let left = rest.len();
-    &text[..text.len() - left]
 }
 
 fn appended(message: &impl Message, peer: &[u8]) -> Vec<u8> {

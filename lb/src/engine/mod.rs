@@ -9,6 +9,7 @@ mod arrival;
 mod attempt;
 mod connection;
 mod deadline;
+mod edits;
 mod exchange;
 mod forward;
 pub mod lane;

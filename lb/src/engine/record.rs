@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Shared;
 use super::exchange::Exchange;
-use crate::observe::{AccessRecord, Millis};
+use crate::observe::AccessRecord;
 use crate::response::Cause;
 
 /// What the log says of the request that its exchange does not know.
@@ -30,14 +31,15 @@ pub(super) struct Finished {
     pub(super) tunnel: bool,
 }
 
-/// Records the exchange, once, and gives back what it held.
+/// Records the exchange, once, and gives back what it held. When that was.
 pub(super) fn record(
     shared: &Shared,
     exchange: &mut Exchange,
     facts: &Facts<'_>,
     finished: Finished,
-) {
-    let duration = exchange.started.elapsed();
+) -> Instant {
+    let now = Instant::now();
+    let duration = now.saturating_duration_since(exchange.started);
     if let Some(live) = exchange.live.clone() {
         let timed = (!finished.tunnel).then_some(duration);
         live.series(exchange.route).record(finished.status, exchange.cause, timed);
@@ -47,6 +49,7 @@ pub(super) fn record(
     }
     exchange.lease = None;
     exchange.permit = None;
+    now
 }
 
 fn write_access_line(
@@ -61,7 +64,7 @@ fn write_access_line(
     shared.access_log.write(&AccessRecord {
         time: exchange.time,
         request_id: &exchange.request_id,
-        client: exchange.client,
+        client: &exchange.client_text,
         listener: exchange.connection.as_ref().map_or("", |connection| &connection.listener_name),
         method: &facts.method,
         host: facts.host.as_deref(),
@@ -72,7 +75,7 @@ fn write_access_line(
         error: exchange.error.as_deref(),
         bytes_sent: finished.bytes_sent,
         bytes_received: finished.bytes_received,
-        duration_ms: Millis(duration),
+        duration,
         virtual_host: snapshot
             .zip(exchange.host)
             .map(|(snapshot, host)| &*snapshot.table.host(host).name),
@@ -80,8 +83,8 @@ fn write_access_line(
         upstream: endpoint.map(|endpoint| &**endpoint.upstream()),
         endpoint: endpoint.map(|endpoint| &**endpoint.label()),
         attempts: exchange.attempts + exchange.replaced,
-        upstream_connect_ms: exchange.connect_time.map(Millis),
-        upstream_first_byte_ms: exchange.first_byte_time.map(Millis),
+        upstream_connect: exchange.connect_time,
+        upstream_first_byte: exchange.first_byte_time,
         user_agent: facts.user_agent.as_deref(),
         referer: facts.referer.as_deref(),
     });

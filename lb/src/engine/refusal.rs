@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::answer::{Answer, ends_connection, to_http1};
+use super::answer::{Answer, Written};
 use super::arrival;
 use super::exchange::Exchange;
 use super::record::{Facts, Finished, record};
@@ -32,16 +32,17 @@ pub(super) fn answer(
     facts: &Facts<'_>,
     keep_alive: bool,
 ) -> OwnAnswer {
-    let own = answer.into_response(exchange);
-    let keep_alive = keep_alive && !ends_connection(own.status);
-    let head_only = facts.method == "HEAD";
-    let finished = Finished {
-        status: own.status.as_u16(),
-        bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
+    let written = answer.into_http1(exchange, facts.method == "HEAD", keep_alive);
+    record(shared, exchange, facts, finished(&written));
+    OwnAnswer { bytes: written.bytes, keep_alive: written.keep_alive }
+}
+
+fn finished(written: &Written) -> Finished {
+    Finished {
+        status: written.status.as_u16(),
+        bytes_sent: written.body as u64,
         ..Finished::default()
-    };
-    record(shared, exchange, facts, finished);
-    OwnAnswer { bytes: to_http1(&own, head_only, keep_alive), keep_alive }
+    }
 }
 
 /// Answers what was not understood, or did not come to its end. `seen` is what
@@ -56,7 +57,6 @@ pub fn refuse(
 ) -> OwnAnswer {
     let mut exchange = arrival::begin(shared.live(), connection, started);
     exchange.error = Some(error);
-    let own = Answer::from(cause).into_response(&mut exchange);
     // As well as it can be told: the line may be anything.
     let seen = &seen[..seen.len().min(SHOWN)];
     let line = seen.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
@@ -67,7 +67,7 @@ pub fn refuse(
         (Some(method), Some(target)) => (method, target),
         _ => ("-", &*line),
     };
-    let head_only = method == "HEAD";
+    let written = Answer::from(cause).into_http1(&mut exchange, method == "HEAD", false);
     let facts = Facts {
         method: method.into(),
         host: None,
@@ -76,13 +76,9 @@ pub fn refuse(
         user_agent: None,
         referer: None,
     };
-    let finished = Finished {
-        status: own.status.as_u16(),
-        bytes_sent: if head_only { 0 } else { own.body.len() as u64 },
-        ..Finished::default()
-    };
-    record(shared, &mut exchange, &facts, finished);
-    OwnAnswer { bytes: to_http1(&own, head_only, false), keep_alive: false }
+    record(shared, &mut exchange, &facts, finished(&written));
+    exchange.retire();
+    OwnAnswer { bytes: written.bytes, keep_alive: false }
 }
 
 /// The cause of a head that was refused.

@@ -11,7 +11,6 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -41,56 +40,69 @@ const SPACE: usize = 4096;
 /// Busy futures that a worker keeps.
 const SPARE: usize = 128;
 
-/// Carries requests until the connection cannot take another.
-pub(super) async fn serve(mut transport: Transport, served: Served) {
-    let served = Arc::new(served);
-    let mut alarm = Alarm::new();
-    let mut requests = 0;
-    loop {
-        let Some(work) = wait(&mut transport, &mut alarm, &served).await else { return };
-        let idle = Idle { transport, alarm, requests };
-        match in_spare_room(busy(idle, work, Arc::clone(&served))).await {
-            Pause::Idle(idle) => Idle { transport, alarm, requests } = idle,
-            Pause::Ended => return,
-            Pause::Tunnel(idle, tunnel) => {
-                Idle { transport, alarm, .. } = idle;
-                Box::pin(tunnel.run(&mut transport, &mut alarm)).await;
-                goodbye(&mut transport).await;
-                return;
-            }
-        }
-    }
-}
-
-/// What a connection is between two requests.
-struct Idle {
-    transport: Transport,
+/// A connection, in one piece of memory: it goes from the idle task into the busy
+/// future and back.
+struct Conn {
+    /// `None` only while an exchange has it.
+    transport: Option<Transport>,
     alarm: Alarm,
     requests: u32,
+    /// Since when it is idle: the last response was sent, or it was made.
+    active: Instant,
+    served: Served,
 }
 
 /// Why a connection is not busy any more.
 enum Pause {
     /// All requests that came are answered.
-    Idle(Idle),
+    Idle(Box<Conn>),
     /// It is a tunnel.
-    Tunnel(Idle, Box<Tunnel>),
+    Tunnel(Box<Conn>, Box<Tunnel>),
     /// It is closed, or will be.
     Ended,
 }
 
+/// Carries requests until the connection cannot take another.
+pub(super) fn serve(transport: Transport, served: Served) -> impl Future<Output = ()> + Send {
+    run(Box::new(Conn {
+        transport: Some(transport),
+        alarm: Alarm::new(),
+        requests: 0,
+        active: Instant::now(),
+        served,
+    }))
+}
+
+async fn run(mut conn: Box<Conn>) {
+    loop {
+        let waited = wait(&mut conn).await;
+        let Some(work) = waited else { return };
+        let mut room = room_for(busy(conn, work));
+        let pause = poll_fn(|cx| room.poll(cx)).await;
+        leave(room);
+        match pause {
+            Pause::Idle(idle) => conn = idle,
+            Pause::Ended => return,
+            Pause::Tunnel(conn, tunnel) => return Box::pin(run_tunnel(conn, tunnel)).await,
+        }
+    }
+}
+
+async fn run_tunnel(mut conn: Box<Conn>, tunnel: Box<Tunnel>) {
+    let Conn { transport: Some(transport), alarm, .. } = &mut *conn else { return };
+    tunnel.run(transport, alarm).await;
+    goodbye(transport).await;
+}
+
 /// Waits for the first bytes of a request. `None`: none will come.
-async fn wait(
-    transport: &mut Transport,
-    alarm: &mut Alarm,
-    served: &Served,
-) -> Option<Box<Workspace>> {
-    let active = Instant::now();
+async fn wait(conn: &mut Conn) -> Option<Box<Workspace>> {
+    let Conn { transport, alarm, active, served, .. } = conn;
+    let transport = transport.as_mut()?;
     match active.checked_add(served.settings.deadlines.idle) {
         Some(at) => alarm.set(at),
         None => alarm.clear(),
     }
-    let mut stops = false;
+    let (mut first, mut stops) = (true, false);
     let waited = poll_fn(|cx| {
         let mut space = [MaybeUninit::uninit(); SPACE];
         let mut space = ReadBuf::uninit(&mut space);
@@ -107,7 +119,12 @@ async fn wait(
         // The workers wake all that is idle when the process stops.
         if !stops && served.engine.shared().is_draining() && *served.shutdown.borrow() {
             stops = true;
-            alarm.set(active + MOMENT);
+            alarm.set(*active + MOMENT);
+        }
+        if std::mem::take(&mut first) && !stops {
+            // It was set a moment ago: no need for the clock.
+            alarm.wake(cx.waker());
+            return Poll::Pending;
         }
         alarm.poll(cx).map(|()| Some(Err(stops)))
     });
@@ -117,7 +134,7 @@ async fn wait(
             if !stops {
                 served.closed(Closing::IdleTimeout);
             }
-            goodbye(transport).await;
+            Box::pin(goodbye(transport)).await;
             None
         }
     }
@@ -130,22 +147,25 @@ async fn goodbye(transport: &mut Transport) {
 }
 
 /// Answers the requests that have come, and those that come meanwhile.
-async fn busy(mut idle: Idle, mut work: Box<Workspace>, served: Arc<Served>) -> Pause {
+async fn busy(mut conn: Box<Conn>, mut work: Box<Workspace>) -> Pause {
     let pause = loop {
         if work.input.bytes() == b"\r\n" {
             // An empty line behind the last request (RFC 9112 §2.2) begins none.
             work.input.clear();
         }
         if work.input.is_empty() {
-            break Pause::Idle(idle);
+            conn.active = work.ended.take().map_or_else(Instant::now, Instant::from_std);
+            break Pause::Idle(conn);
         }
-        idle.requests += 1;
-        let last = served.settings.limits.requests.is_some_and(|limit| idle.requests >= limit);
-        match exchange(idle.transport, &mut work, &mut idle.alarm, &served, last).await {
-            Ending::Next(transport) => idle.transport = transport,
-            Ending::Tunnel(transport, tunnel) => {
-                idle.transport = transport;
-                break Pause::Tunnel(idle, tunnel);
+        conn.requests += 1;
+        let Conn { transport, alarm, requests, served, .. } = &mut *conn;
+        let last = served.settings.limits.requests.is_some_and(|limit| *requests >= limit);
+        let Some(stream) = transport.take() else { break Pause::Ended };
+        match exchange(stream, &mut work, alarm, served, last).await {
+            Ending::Next(stream) => *transport = Some(stream),
+            Ending::Tunnel(stream, tunnel) => {
+                *transport = Some(stream);
+                break Pause::Tunnel(conn, tunnel);
             }
             Ending::Closed => {
                 if last && served.connection.fault().is_none() {
@@ -166,21 +186,22 @@ thread_local! {
     static ROOMS: RefCell<Vec<Room>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs a future in a box that an earlier one has left: it is too large to be
-/// part of every idle connection's task, and too short-lived for a box of its own.
-async fn in_spare_room(future: impl Future<Output = Pause> + Send + 'static) -> Pause {
-    let mut room = match ROOMS.with_borrow_mut(Vec::pop) {
+/// A box that an earlier future has left: this one is too large to be part of
+/// every idle connection's task, and too short-lived for a box of its own.
+fn room_for(future: impl Future<Output = Pause> + Send + 'static) -> Room {
+    match ROOMS.with_borrow_mut(Vec::pop) {
         Some(mut room) => {
             room.set(future);
             room
         }
         None => Room::new(future),
-    };
-    let pause = poll_fn(|cx| room.poll(cx)).await;
+    }
+}
+
+fn leave(room: Room) {
     ROOMS.with_borrow_mut(|rooms| {
         if rooms.len() < SPARE {
             rooms.push(room);
         }
     });
-    pause
 }

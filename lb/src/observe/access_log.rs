@@ -9,12 +9,14 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use super::{AccessRecord, combined};
+use super::{AccessRecord, combined, json};
 use crate::config::LogFormat;
 use crate::snapshot;
 
@@ -24,6 +26,9 @@ const BUFFER: usize = 32 * 1024;
 /// Buffers in the queue: 8 MiB of log at most wait for the disk.
 const QUEUE: usize = 256;
 
+/// Buffers that are kept to be filled again.
+const SPARES: usize = 16;
+
 /// How long a line may stay in a worker's buffer.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -32,6 +37,8 @@ const LINGER: Duration = Duration::from_millis(100);
 pub struct AccessLog {
     format: LogFormat,
     queue: SyncSender<Message>,
+    /// Buffers that were written, to be filled again.
+    spares: Arc<Mutex<Vec<Vec<u8>>>>,
     dropped: IntCounter,
 }
 
@@ -74,23 +81,23 @@ impl AccessLog {
         })?;
         let (queue, messages) = sync_channel(QUEUE);
         let counter = dropped.clone();
+        let spares = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+        let written = Arc::clone(&spares);
         std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || {
-                Writer { path, output, dropped: counter, complained: false }.run(&messages)
+                let spares = written;
+                Writer { path, output, spares, dropped: counter, complained: false }.run(&messages)
             })
             .map_err(|error| AccessLogError { path: "writer thread".to_owned(), error })?;
-        Ok(Self { format, queue, dropped })
+        Ok(Self { format, queue, spares, dropped })
     }
 
     /// Adds a line. Must be called inside a runtime; never blocks.
     pub fn write(&self, record: &AccessRecord<'_>) {
         PENDING.with_borrow_mut(|pending| {
             match self.format {
-                LogFormat::Json => {
-                    // Writing plain data to memory does not fail.
-                    let _ = serde_json::to_writer(&mut pending.bytes, record);
-                }
+                LogFormat::Json => json::write(record, &mut pending.bytes),
                 LogFormat::Combined => combined::write(record, &mut pending.bytes),
             }
             pending.bytes.push(b'\n');
@@ -134,7 +141,9 @@ impl AccessLog {
         if pending.bytes.is_empty() {
             return;
         }
-        let bytes = std::mem::replace(&mut pending.bytes, Vec::with_capacity(BUFFER + 1024));
+        let spare = self.spares.lock().pop();
+        let spare = spare.unwrap_or_else(|| Vec::with_capacity(BUFFER + 1024));
+        let bytes = std::mem::replace(&mut pending.bytes, spare);
         let count = std::mem::take(&mut pending.count);
         match self.queue.try_send(Message::Lines { bytes, count }) {
             Ok(()) => {}
@@ -148,6 +157,7 @@ impl AccessLog {
 struct Writer {
     path: Option<PathBuf>,
     output: Output,
+    spares: Arc<Mutex<Vec<Vec<u8>>>>,
     dropped: IntCounter,
     /// Whether the current trouble has been logged.
     complained: bool,
@@ -157,16 +167,10 @@ impl Writer {
     fn run(mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.recv() {
             match message {
-                Message::Lines { bytes, count } => match self.output.write_all(&bytes) {
-                    Ok(()) => self.complained = false,
-                    Err(error) => {
-                        self.dropped.inc_by(count);
-                        if !self.complained {
-                            self.complained = true;
-                            tracing::error!(%error, "the access log cannot be written; lines are dropped and counted");
-                        }
-                    }
-                },
+                Message::Lines { bytes, count } => {
+                    self.write(&bytes, count);
+                    self.spare(bytes);
+                }
                 Message::Reopen => match Output::open(self.path.as_ref()) {
                     Ok(output) => {
                         self.output = output;
@@ -180,6 +184,29 @@ impl Writer {
                     let _ = done.send(());
                 }
             }
+        }
+    }
+}
+
+impl Writer {
+    fn write(&mut self, bytes: &[u8], count: u64) {
+        match self.output.write_all(bytes) {
+            Ok(()) => self.complained = false,
+            Err(error) => {
+                self.dropped.inc_by(count);
+                if !self.complained {
+                    self.complained = true;
+                    tracing::error!(%error, "the access log cannot be written; lines are dropped and counted");
+                }
+            }
+        }
+    }
+
+    fn spare(&self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        let mut spares = self.spares.lock();
+        if spares.len() < SPARES && bytes.capacity() <= 2 * BUFFER {
+            spares.push(bytes);
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use super::AccessRecord;
+use super::second::second_of;
 
 /// Appends one line without its end. Writing to memory does not fail.
 pub(super) fn write(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
@@ -40,10 +41,11 @@ impl std::fmt::Display for Clf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        // 2000-10-10T13:55:36Z
-        let text = humantime::format_rfc3339_seconds(self.0).to_string();
+        let (second, _) = second_of(self.0);
+        // Digits and marks, always.
+        let text = std::str::from_utf8(&second).unwrap_or_default();
         let month = text.get(5..7).and_then(|month| month.parse::<usize>().ok()).unwrap_or(1);
-        let (year, day, time) = (&text[..4], &text[8..10], &text[11..19]);
+        let (year, day, time) = (&text[..4], &text[8..10], &text[11..]);
         write!(f, "{day}/{}/{year}:{time} +0000", MONTHS[(month - 1) % 12])
     }
 }
@@ -53,14 +55,13 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::observe::Millis;
 
     #[test]
     fn looks_like_nginx_and_cannot_be_forged() {
         let record = AccessRecord {
             time: SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136),
             request_id: "r",
-            client: "192.0.2.1".parse().unwrap(),
+            client: "192.0.2.1",
             listener: "https",
             method: "GET",
             host: Some("a"),
@@ -71,14 +72,14 @@ mod tests {
             error: None,
             bytes_sent: 5,
             bytes_received: 0,
-            duration_ms: Millis(Duration::from_millis(3)),
+            duration: Duration::from_millis(3),
             virtual_host: None,
             route: None,
             upstream: None,
             endpoint: None,
             attempts: 1,
-            upstream_connect_ms: None,
-            upstream_first_byte_ms: None,
+            upstream_connect: None,
+            upstream_first_byte: None,
             user_agent: Some("evil\n\"1.2.3.4 - -"),
             referer: None,
         };

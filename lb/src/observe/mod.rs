@@ -4,11 +4,13 @@ mod access_log;
 mod closings;
 mod combined;
 mod gauges;
+mod json;
 mod metrics;
 mod record;
+mod second;
 
 pub use access_log::{AccessLog, AccessLogError};
 pub use closings::Closings;
 pub use gauges::{SnapshotGauges, SnapshotSource};
 pub use metrics::{Handshake, Metrics, RouteSeries, UpstreamSeries};
-pub use record::{AccessRecord, Millis};
+pub use record::AccessRecord;

@@ -44,6 +44,14 @@ macro_rules! causes {
                 match self { $(Self::$variant => $error,)+ }
             }
 
+            /// The whole value of Proxy-Status: us, the error and the cause.
+            pub const fn proxy_status(self) -> &'static str {
+                match self {
+                    $(Self::$variant =>
+                        concat!("lb; error=", $error, "; details=\"", $name, "\""),)+
+                }
+            }
+
             /// Whose fault it was.
             pub const fn fault(self) -> Fault {
                 match self { $(Self::$variant => Fault::$fault,)+ }

@@ -9,4 +9,4 @@ mod page;
 pub use cause::{Cause, Fault};
 pub use closing::Closing;
 pub use edits::{EditFields, HeaderEdits};
-pub use page::{OwnResponse, own_response};
+pub use page::Page;

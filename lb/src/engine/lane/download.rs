@@ -8,9 +8,10 @@ use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
 use super::request::Request;
-use super::response::{After, Edits, Towards, write_head, write_interim};
+use super::response::{After, Towards, write_head, write_interim};
 use super::upload::{Upload, write_last_chunk};
 use super::workspace::{ROOM, Workspace};
+use crate::engine::edits::Edits;
 use crate::engine::exchange::Exchange;
 use crate::engine::{LiveUpstream, Shared, Taking, attempt};
 use crate::head::{

@@ -131,8 +131,10 @@ impl Lane {
             download: Download::new(pace),
             pace,
         };
-        exchange.due = Instant::now().checked_add(timeouts.request);
-        attempt::wait_for_first_round(target, timeouts.request).await;
+        if !target.upstream.shared.first_round.is_over() {
+            exchange.due = Instant::now().checked_add(timeouts.request);
+            attempt::wait_for_first_round(target, timeouts.request).await;
+        }
         loop {
             match run.attempt(&mut exchange, client, work, alarm).await {
                 Ok(connection) => return run.finish(exchange, connection, work),
@@ -192,9 +194,13 @@ impl Run<'_> {
     ) -> Result<Connection, Failed> {
         let remaining = attempt::begin(exchange, self.target, &self.timeouts)
             .map_err(|cause| Failure::last(cause, cause.name()))?;
+        if exchange.due.is_none() {
+            exchange.due = exchange.attempt_started.checked_add(self.timeouts.request);
+        }
         let (mut connection, reused) = self.connect(exchange, remaining).await?;
         attempt::connected(exchange, self.target, reused);
         self.begin(exchange, work);
+        let begun = tokio::time::Instant::from_std(exchange.attempt_started);
         let transfer = Transfer {
             client,
             endpoint: &mut connection.stream,
@@ -208,7 +214,7 @@ impl Run<'_> {
             },
             download: &mut self.download,
             timeouts: self.timeouts,
-            watch: Watch::new(tokio::time::Instant::now()),
+            watch: Watch::new(if reused { begun } else { tokio::time::Instant::now() }),
         };
         match transfer.run(alarm).await {
             Ok(()) => Ok(connection),
@@ -294,20 +300,18 @@ impl Run<'_> {
             let tunnel = Tunnel::new(lane, exchange, connection, work, self.timeouts);
             return After::Tunnel(Box::new(tunnel));
         }
-        let all_sent = upload.finished && work.response.is_empty();
-        if download.reusable && all_sent {
-            lane.pools.keep(lane.worker, connection, &target.upstream, Instant::now());
-        } else {
-            drop(connection);
-        }
         let finished = Finished {
             status: download.status,
             bytes_sent: download.body_sent,
             bytes_received: upload.received,
             tunnel: false,
         };
-        record(&lane.shared, &mut exchange, &work.noted.facts(), finished);
+        let now = record(&lane.shared, &mut exchange, &work.noted.facts(), finished);
         exchange.retire();
+        work.ended = Some(now);
+        if download.reusable && upload.finished && work.response.is_empty() {
+            lane.pools.keep(lane.worker, connection, &target.upstream, now);
+        }
         if download.keep_alive {
             After::Next
         } else if upload.is_taken_in() && work.input.is_empty() {

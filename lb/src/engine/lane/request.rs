@@ -1,11 +1,13 @@
 //! The request as the endpoint gets it, and what is kept of it.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, Version, header};
 
 use crate::engine::arrival::tunnelled_protocols;
 use crate::engine::exchange::Exchange;
 use crate::engine::forward::{FieldSink, Forwarding};
-use crate::engine::message::{Message as _, facts};
+use crate::engine::message::Message as _;
 use crate::engine::record::Facts;
 use crate::head::{Framing, Head, write_decimal, write_field};
 
@@ -25,40 +27,46 @@ pub(super) struct Request {
     pub(super) host_at: Option<usize>,
 }
 
+/// The room of a text, and whether there is one.
+type Text = (String, bool);
+
+fn note((room, is_there): &mut Text, value: &[u8]) {
+    // The first line is shown, as elsewhere.
+    if !std::mem::replace(is_there, true) {
+        match std::str::from_utf8(value) {
+            Ok(text) => room.push_str(text),
+            Err(_) => room.push_str(&String::from_utf8_lossy(value)),
+        }
+    }
+}
+
+fn noted((room, is_there): &Text) -> Option<Cow<'_, str>> {
+    is_there.then(|| room.as_str().into())
+}
+
 /// What the log says of the request, in room that is used again.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     method: String,
     target: String,
     protocol: &'static str,
-    host: Option<String>,
-    user_agent: Option<String>,
-    referer: Option<String>,
+    host: Text,
+    user_agent: Text,
+    referer: Text,
     /// What the client offers to switch to.
     pub(super) protocols: Vec<u8>,
 }
 
 impl Noted {
-    fn note(&mut self, head: &Head<'_, '_>) {
-        let Facts { method, host, raw_target, protocol, user_agent, referer } = facts(head);
-        let copy = |text: &str, room: &mut String| {
+    fn begin(&mut self, head: &Head<'_, '_>) {
+        self.method.clear();
+        self.method.push_str(head.method);
+        self.target.clear();
+        self.target.push_str(head.target);
+        self.protocol = head.version.as_str();
+        for (room, is_there) in [&mut self.host, &mut self.user_agent, &mut self.referer] {
             room.clear();
-            room.push_str(text);
-        };
-        copy(&method, &mut self.method);
-        copy(&raw_target, &mut self.target);
-        self.protocol = protocol;
-        for (text, room) in [
-            (host, &mut self.host),
-            (user_agent, &mut self.user_agent),
-            (referer, &mut self.referer),
-        ] {
-            // Room is kept where the next request is likely to need it.
-            match (text, &mut *room) {
-                (Some(text), Some(room)) => copy(&text, room),
-                (Some(text), none) => *none = Some(text.into_owned()),
-                (None, room) => *room = None,
-            }
+            *is_there = false;
         }
         self.protocols.clear();
     }
@@ -70,11 +78,11 @@ impl Noted {
     pub(super) fn facts(&self) -> Facts<'_> {
         Facts {
             method: self.method.as_str().into(),
-            host: self.host.as_deref().map(Into::into),
+            host: noted(&self.host),
             raw_target: self.target.as_str().into(),
             protocol: self.protocol,
-            user_agent: self.user_agent.as_deref().map(Into::into),
-            referer: self.referer.as_deref().map(Into::into),
+            user_agent: noted(&self.user_agent),
+            referer: noted(&self.referer),
         }
     }
 }
@@ -86,7 +94,7 @@ pub(super) fn take_up(
     noted: &mut Noted,
     out: &mut Vec<u8>,
 ) -> Option<Request> {
-    noted.note(head);
+    noted.begin(head);
     out.clear();
     let version = head.version();
     let forwarding = Forwarding::new(exchange, version)?;
@@ -108,6 +116,7 @@ pub(super) fn take_up(
         match field.name.len() {
             // The connection's own, and what frames the body: written anew.
             2 if field.name.eq_ignore_ascii_case("te") => continue,
+            4 if field.name.eq_ignore_ascii_case("host") => note(&mut noted.host, field.value),
             6 if field.name.eq_ignore_ascii_case("cookie") => {
                 cookies += 1;
                 let passes = forwarding.passes(field.name) && !head.is_nominated(field.name);
@@ -122,7 +131,13 @@ pub(super) fn take_up(
                 }
                 continue;
             }
+            7 if field.name.eq_ignore_ascii_case("referer") => {
+                note(&mut noted.referer, field.value);
+            }
             10 if is_any(field.name, &["connection", "keep-alive"]) => continue,
+            10 if field.name.eq_ignore_ascii_case("user-agent") => {
+                note(&mut noted.user_agent, field.value);
+            }
             // Of a switch to HTTP/2 (RFC 7540 §3.2.1), which never passes.
             14 if field.name.eq_ignore_ascii_case("http2-settings") => continue,
             14 if field.name.eq_ignore_ascii_case("content-length") => continue,

@@ -1,10 +1,8 @@
 //! The response as the client gets it.
 
-use http::header;
-
+use crate::engine::edits::Edits;
 use crate::engine::exchange::Exchange;
 use crate::head::{ResponseFraming, ResponseHead, write_decimal, write_field, write_status_line};
-use crate::response::HeaderEdits;
 
 /// How the client finds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,51 +113,4 @@ fn write_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Length: ");
     write_decimal(length, out);
     out.extend_from_slice(b"\r\n");
-}
-
-/// The edits of listener and route: what the route says of a name wins.
-pub(super) struct Edits<'e> {
-    outer: Option<&'e HeaderEdits>,
-    inner: Option<&'e HeaderEdits>,
-    /// RFC 6797 §7.2: never over plain HTTP, whoever says it.
-    plain: bool,
-}
-
-impl<'e> Edits<'e> {
-    const NONE: Self = Self { outer: None, inner: None, plain: false };
-
-    pub(super) fn of(exchange: &'e Exchange) -> Self {
-        let (Some(live), Some(connection)) = (&exchange.live, &exchange.connection) else {
-            return Self::NONE;
-        };
-        let listener = &live.snapshot.listeners[connection.listener.0 as usize];
-        Self {
-            outer: Some(&listener.response_headers),
-            inner: exchange.route().map(|route| &route.response_headers),
-            plain: !connection.tls,
-        }
-    }
-
-    /// Whether a field of the endpoint is taken away.
-    pub(super) fn drop(&self, name: &str) -> bool {
-        [self.outer, self.inner].into_iter().flatten().any(|edits| edits.speak_of(name))
-            || self.is_forbidden(name)
-    }
-
-    fn is_forbidden(&self, name: &str) -> bool {
-        self.plain && name.eq_ignore_ascii_case(header::STRICT_TRANSPORT_SECURITY.as_str())
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        let overruled = |name: &str| self.inner.is_some_and(|inner| inner.speak_of(name));
-        let fields = |edits: Option<&'e HeaderEdits>| {
-            edits.into_iter().flat_map(|edits| edits.set.iter().chain(&edits.add))
-        };
-        let outer = fields(self.outer).filter(|(name, _)| !overruled(name.as_str()));
-        for (name, value) in outer.chain(fields(self.inner)) {
-            if !self.is_forbidden(name.as_str()) {
-                write_field(name.as_str(), value.as_bytes(), out);
-            }
-        }
-    }
 }

@@ -119,6 +119,9 @@ impl Upload {
                 return Ok(self.poll_finish(cx, endpoint));
             }
             if work.input.is_empty() {
+                if self.decoder.length_left().is_none_or(|left| left > ROOM as u64) {
+                    work.enlarge_input();
+                }
                 work.input.make_room(ROOM);
                 match work.input.poll_fill(cx, client) {
                     Poll::Ready(Ok(0)) => return Err(Failure::client(None)),

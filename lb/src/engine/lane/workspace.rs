@@ -4,6 +4,7 @@
 //! steady state a request allocates nothing, and an idle connection holds none.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
 use super::buffer::Buffer;
 use super::request::Noted;
@@ -17,6 +18,9 @@ const LARGE: usize = 64 * 1024;
 /// What is kept beyond an exchange of a buffer that has grown.
 const KEPT: usize = 64 * 1024;
 
+/// Larger buffers that a worker keeps.
+const LARGE_SPARE: usize = 32;
+
 /// Workspaces that a worker keeps.
 const SPARE: usize = 128;
 
@@ -29,13 +33,16 @@ pub struct Workspace {
     pub(super) request: Vec<u8>,
     /// What came from the endpoint.
     pub(super) response: Buffer,
-    /// The smaller buffer whose place `response` has taken.
-    parked: Option<Buffer>,
+    /// The smaller buffers whose places larger ones have taken.
+    parked_input: Option<Buffer>,
+    parked_response: Option<Buffer>,
     /// What the client is sent, but for what goes from `response` as it is.
     pub(super) output: Vec<u8>,
     /// The trailer section that is being read.
     pub(super) trailers: Vec<u8>,
     pub(super) noted: Noted,
+    /// When the last exchange ended, if somebody looked at the clock.
+    pub ended: Option<Instant>,
 }
 
 thread_local! {
@@ -65,18 +72,20 @@ impl Workspace {
                 input: Buffer::with_room(ROOM),
                 request: Vec::with_capacity(ROOM / 4),
                 response: Buffer::with_room(ROOM),
-                parked: None,
+                parked_input: None,
+                parked_response: None,
                 output: Vec::with_capacity(ROOM / 4),
                 trailers: Vec::new(),
                 noted: Noted::default(),
+                ended: None,
             })
         })
     }
 
     /// Its use is over.
     pub fn give_back(mut self: Box<Self>) {
-        self.input.clear();
-        self.shrink_response();
+        reduce(&mut self.input, &mut self.parked_input);
+        reduce(&mut self.response, &mut self.parked_response);
         if self.input.room() > KEPT
             || self.response.room() > KEPT
             || self.request.capacity() > KEPT
@@ -93,27 +102,36 @@ impl Workspace {
 
     /// A long response comes: more is read at once.
     pub(super) fn enlarge_response(&mut self) {
-        if self.response.room() >= LARGE {
-            return;
-        }
-        let large = LARGE_SPARES.with_borrow_mut(Vec::pop);
-        let mut large = large.unwrap_or_else(|| Buffer::with_room(LARGE));
-        large.push(self.response.bytes());
-        std::mem::swap(&mut self.response, &mut large);
-        // The small one waits in the other's place.
-        large.clear();
-        self.parked = Some(large);
+        enlarge(&mut self.response, &mut self.parked_response);
     }
 
-    fn shrink_response(&mut self) {
-        self.response.clear();
-        if let Some(small) = self.parked.take() {
-            let large = std::mem::replace(&mut self.response, small);
-            LARGE_SPARES.with_borrow_mut(|spares| {
-                if spares.len() < SPARE / 4 && large.room() == LARGE {
-                    spares.push(large);
-                }
-            });
-        }
+    /// The same of a long request.
+    pub(super) fn enlarge_input(&mut self) {
+        enlarge(&mut self.input, &mut self.parked_input);
+    }
+}
+
+/// Puts a larger buffer in the place of `buffer`, which waits in `parked`.
+fn enlarge(buffer: &mut Buffer, parked: &mut Option<Buffer>) {
+    if buffer.room() >= LARGE {
+        return;
+    }
+    let large = LARGE_SPARES.with_borrow_mut(Vec::pop);
+    let mut large = large.unwrap_or_else(|| Buffer::with_room(LARGE));
+    large.push(buffer.bytes());
+    buffer.clear();
+    *parked = Some(std::mem::replace(buffer, large));
+}
+
+/// Has `buffer` empty and as it was.
+fn reduce(buffer: &mut Buffer, parked: &mut Option<Buffer>) {
+    buffer.clear();
+    if let Some(small) = parked.take() {
+        let large = std::mem::replace(buffer, small);
+        LARGE_SPARES.with_borrow_mut(|spares| {
+            if spares.len() < LARGE_SPARE && large.room() == LARGE {
+                spares.push(large);
+            }
+        });
     }
 }
