@@ -6,6 +6,7 @@ use proptest::sample::Index;
 
 use crate::script::Script;
 use crate::text::Text;
+use crate::wire::Fields;
 
 /// The field that tells the origin which exchange a request belongs to.
 pub const CASE: &str = "X-Case";
@@ -130,6 +131,15 @@ pub struct Piece {
 }
 
 impl Chunks {
+    /// The trailers, as a reader sees them.
+    pub fn trailer_fields(&self) -> Fields {
+        let mut fields = Fields::new();
+        for Line { name, value, .. } in &self.trailers {
+            fields.entry(name.to_ascii_lowercase()).or_default().push(value.0.trim_ascii().into());
+        }
+        fields
+    }
+
     pub fn write(&self, out: &mut Vec<u8>) {
         self.write_with("", out);
     }
@@ -178,6 +188,20 @@ impl Request {
             Body::Length(body) => !body.0.is_empty(),
             Body::Chunked(_) => true,
         }
+    }
+
+    pub fn body_length(&self) -> usize {
+        match &self.body {
+            Body::None => 0,
+            Body::Length(body) => body.0.len(),
+            Body::Chunked(chunks) => chunks.pieces.iter().map(|piece| piece.data.0.len()).sum(),
+        }
+    }
+
+    /// Whether the connection may be closed behind it because of what it says.
+    pub fn may_be_the_last(&self) -> bool {
+        let says = |line: &Line| line.name.eq_ignore_ascii_case("connection");
+        self.version == "HTTP/1.0" || self.lines.iter().any(says)
     }
 
     /// The head and the body, as they are written.

@@ -94,6 +94,7 @@ fn flawed(mut script: Script, flaw: Flaw) -> Script {
     if matches!(script.response.body, Content::Unsaid | Content::UntilClose(_)) {
         // The origin closes behind it, also where the flaw says how long it is.
         script.response.connection = Some("close");
+        script.response.lines.retain(|line| line.name != "Connection");
     }
     script.flaw = Some(flaw);
     script

@@ -158,8 +158,10 @@ impl Connection {
             self.write(&interim.write(), &[], false).await?;
         }
         let (answer, then) = script.play(&method);
+        // What nobody asked for is there when the response ends, or nobody could know.
+        let cuts = if then == Then::IsSpoilt { &[] } else { &script.cuts[..] };
         if script.early {
-            self.write(&answer, &script.cuts, script.apart).await?;
+            self.write(&answer, cuts, script.apart).await?;
         }
         if !self.keep(id, head, framing).await {
             return Ok(Then::Closes);
@@ -168,7 +170,7 @@ impl Connection {
             for interim in script.interims.iter().filter(|interim| !interim.first) {
                 self.write(&interim.write(), &[], false).await?;
             }
-            self.write(&answer, &script.cuts, script.apart).await?;
+            self.write(&answer, cuts, script.apart).await?;
         }
         Ok(then)
     }

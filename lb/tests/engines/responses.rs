@@ -72,8 +72,10 @@ const LINES: &[(&str, &[u8])] = &[
     ("Proxy-Authenticate", b"Basic"),
 ];
 
+/// None of these says `close` among others: Pingora does not see it there, and the
+/// next request would be lost or not, by chance.
 const CONNECTIONS: &[&str] =
-    &["close", "CLOSE", "close, X-A", "keep-alive", "Keep-Alive", "keep-alive, x-b"];
+    &["close", "CLOSE", "keep-alive", "Keep-Alive", "keep-alive, x-b", "x-a"];
 
 const INTERIMS: &[&str] = &[
     "100 Continue",
@@ -126,7 +128,10 @@ fn response() -> impl Strategy<Value = Response> {
         vec(line(LINES), 0..8),
         (body, any::<Index>(), weighted(0.4, select(CONNECTIONS))),
     )
-        .prop_map(|((version, status), lines, (body, framed_at, connection))| {
+        .prop_map(|((version, status), mut lines, (body, framed_at, connection))| {
+            if connection.is_some() {
+                lines.retain(|line| line.name != "Connection");
+            }
             let body = match body {
                 // HTTP/1.0 has no transfer codings, and 204 neither length nor coding.
                 Body::Chunked(_) if version == "HTTP/1.0" => Body::Unsaid,
@@ -231,7 +236,6 @@ const FLAWED_CHUNKS: &[&str] = &[
     "1\r\na\n",
     "1;a\nb\r\na\r\n",
     "ffffffffffffffffff\r\n",
-    "fffffffffffffffe\r\n",
     "\r\n",
     "0x1\r\na\r\n",
     "1;\"\r\na\"\r\n",

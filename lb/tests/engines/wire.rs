@@ -146,7 +146,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                         return Ok(line);
                     }
                     [b'\r' | b'\n' | 0..=8 | 0x0b..=0x1f | 0x7f, _] => {
-                        return Err(malformed("a control character in a line"));
+                        let line = Text(self.buffer.clone());
+                        return Err(malformed(&format!("a control character in {line:?}")));
                     }
                     _ => looked += 1,
                 }
