@@ -171,7 +171,8 @@ pub(super) fn ends_connection(status: StatusCode) -> bool {
     )
 }
 
-fn write_date(out: &mut Vec<u8>) {
+/// The Date field (RFC 9110 §6.6.1).
+pub(super) fn write_date(out: &mut Vec<u8>) {
     thread_local! {
         /// A second, and its Date: that of many answers.
         static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };

@@ -121,6 +121,7 @@ impl Exchange {
 const SPARE: usize = 64;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "records are handed on by their boxes, not by their bytes")]
     static SPARES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
 

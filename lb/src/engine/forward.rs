@@ -159,8 +159,8 @@ impl<'e> Forwarding<'e> {
         if !(trusted && message.first(&FORWARDED_PROTO).is_some()) {
             own(&FORWARDED_PROTO, if self.connection.tls { b"https" } else { b"http" })?;
         }
-        if !(trusted && message.first(&FORWARDED_HOST).is_some()) && !exchange.authority.is_empty()
-        {
+        let is_told = trusted && message.first(&FORWARDED_HOST).is_some();
+        if !is_told && !exchange.authority.is_empty() {
             own(&FORWARDED_HOST, exchange.authority.as_bytes())?;
         }
         own(&REQUEST_ID, exchange.request_id.as_bytes())?;

@@ -3,8 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -60,6 +62,15 @@ impl Raw {
 }
 
 impl Transport {
+    /// Has the connection end with a reset instead of a clean end. TLS has no clean
+    /// end without its notification.
+    pub(super) fn reset(&self) {
+        if let Socket::Tcp(stream) = &self.raw().socket {
+            // Err: it is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     fn raw(&self) -> &Raw {
         match self {
             Self::Clear(raw) => raw,

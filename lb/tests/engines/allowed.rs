@@ -294,42 +294,6 @@ pub const ALLOWED: &[Allowed] = &[
     },
 ];
 
-/// What is not as it should be, and known: to be gone.
-pub const OPEN: &[Allowed] = &[
-    Allowed {
-        name: "open: no-date",
-        reason: "the lane adds no Date where an endpoint sends none (RFC 9110 §6.6.1)",
-        covers: |seen| {
-            seen.is_field("date")
-                && seen.response().is_some_and(|pair| !pair.auto.fields.contains_key("date"))
-        },
-    },
-    Allowed {
-        name: "open: proxy-authorization",
-        reason: "the lane passes on what a client tells a proxy that asked for it",
-        covers: |seen| seen.request().is_some() && seen.is_field("proxy-authorization"),
-    },
-    Allowed {
-        name: "open: held",
-        reason: "to the 64 KiB of a request that are held to be sent again, the lane counts the \
-            head and the framing of chunks; docs/configuration.md says the body",
-        covers: |seen| {
-            let near = |length: usize| (48 * 1024..=64 * 1024).contains(&length);
-            seen.part() == Some(&Part::Times)
-                && seen.request().is_some_and(|exchange| near(exchange.request.body_length()))
-        },
-    },
-    Allowed {
-        name: "open: query",
-        reason: "Pingora takes QUERY for a method that may be sent again; it is none of those \
-            that docs/configuration.md lists",
-        covers: |seen| {
-            seen.part() == Some(&Part::Times)
-                && seen.request().is_some_and(|exchange| exchange.request.method == "QUERY")
-        },
-    },
-];
-
 /// Whether the body that Pingora sends in chunks ends with the connection, for a
 /// client that knows none.
 fn is_for_http10(pair: &Pair<'_>) -> bool {
@@ -350,7 +314,7 @@ fn are_passed(sent: &Chunks, passed: Option<Fields>) -> bool {
 }
 
 pub fn entries() -> impl Iterator<Item = &'static Allowed> {
-    ALLOWED.iter().chain(OPEN)
+    ALLOWED.iter()
 }
 
 /// The entry that allows a difference.

@@ -84,7 +84,6 @@ fn what_is_made_of_unsound_requests_is_the_same() {
 }
 
 #[test]
-#[ignore = "the lane keeps the trailers of both directions in one buffer"]
 fn what_is_made_of_early_answers_is_the_same() {
     the_engines_agree_on(generate::early_answers());
 }

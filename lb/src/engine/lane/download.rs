@@ -88,6 +88,11 @@ impl Download {
         self.committed || self.written > 0
     }
 
+    /// Whether the client takes the end of the connection for the end of the body.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.towards == Towards::Close
+    }
+
     pub(super) fn is_tunnel(&self) -> bool {
         self.phase == Phase::Tunnel
     }
@@ -289,7 +294,7 @@ impl Download {
         if self.phase == Phase::Tunnel {
             return Ok(());
         }
-        work.trailers.clear();
+        work.response_trailers.clear();
         let left = match &self.decoder {
             Some(decoder) if decoder.is_done() => {
                 self.end(work, scene.exchange);
@@ -349,7 +354,7 @@ impl Download {
                     work.output.extend_from_slice(data);
                     work.output.extend_from_slice(CHUNK_END);
                 }
-                work.trailers.extend_from_slice(&input[step.trailers]);
+                work.response_trailers.extend_from_slice(&input[step.trailers]);
                 work.response.take(step.consumed);
             }
         }
@@ -364,7 +369,7 @@ impl Download {
         self.phase = Phase::End;
         if self.towards == Towards::Chunked {
             let edits = Edits::of(exchange);
-            write_last_chunk(&work.trailers, |name| !edits.drop(name), &mut work.output);
+            write_last_chunk(&work.response_trailers, |name| !edits.drop(name), &mut work.output);
         }
     }
 }

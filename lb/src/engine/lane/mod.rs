@@ -74,8 +74,10 @@ pub enum After {
     Close,
     /// It is closed, and something of what the client sent lies unread.
     Linger,
-    /// It is closed, and the client must see that something is missing.
+    /// It is closed, and the client sees that something is missing.
     Abort,
+    /// It is reset: the client would take its end for that of the body.
+    Reset,
     /// An answer of our own is still to be sent.
     Answer(OwnAnswer),
     /// It is a tunnel from now on.
@@ -356,6 +358,9 @@ impl Run<'_> {
         };
         record(&lane.shared, &mut exchange, &work.noted.facts(), finished);
         exchange.retire();
+        if download.has_begun() && download.ends_with_connection() {
+            return After::Reset;
+        }
         After::Abort
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderName, Version, header};
+use http::{HeaderName, Method, Version, header};
 
 use crate::engine::arrival::tunnelled_protocols;
 use crate::engine::exchange::Exchange;
@@ -143,6 +143,8 @@ pub(super) fn take_up(
             14 if field.name.eq_ignore_ascii_case("content-length") => continue,
             16 if field.name.eq_ignore_ascii_case("proxy-connection") => continue,
             17 if field.name.eq_ignore_ascii_case("transfer-encoding") => continue,
+            // For the next proxy, which we are (RFC 9110 §11.7.1).
+            19 if field.name.eq_ignore_ascii_case("proxy-authorization") => continue,
             _ => {}
         }
         if forwarding.passes(field.name) && !head.is_nominated(field.name) {
@@ -194,9 +196,9 @@ fn is_any(name: &str, names: &[&str]) -> bool {
     names.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
-/// RFC 9110 §9.2.2.
+/// RFC 9110 §9.2.2, as for the other engine.
 fn is_idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+    Method::from_bytes(method.as_bytes()).is_ok_and(|method| method.is_idempotent())
 }
 
 fn note_protocols(noted: &mut Vec<u8>, value: &[u8]) {

@@ -1,5 +1,6 @@
 //! The response as the client gets it.
 
+use crate::engine::answer::write_date;
 use crate::engine::edits::Edits;
 use crate::engine::exchange::Exchange;
 use crate::head::{ResponseFraming, ResponseHead, write_decimal, write_field, write_status_line};
@@ -53,6 +54,11 @@ pub(super) fn write_head(
     write_status_line(head.status, head.reason, out);
     write_fields(head, &edits, towards == Towards::Chunked, after == After::Switch, out);
     edits.write(out);
+    // RFC 9110 §6.6.1: whoever forwards a response that has none adds it.
+    let has_date = head.first("date").is_some() && !head.is_nominated("date");
+    if !has_date && !edits.drop("date") {
+        write_date(out);
+    }
     match towards {
         Towards::None => write_described_length(head, out),
         Towards::Length(length) => write_length(length, out),

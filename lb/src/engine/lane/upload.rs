@@ -22,8 +22,8 @@ use crate::head::{
 use crate::response::Cause;
 use crate::snapshot::Pace;
 
-/// As much of a request is held so that it can be sent again (Pingora: the same).
-const HELD: usize = 64 * 1024;
+/// As much of a body is held so that it can be sent again (Pingora: the same).
+const HELD: u64 = 64 * 1024;
 
 /// How far a request has come.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl Upload {
                 let step = self.decode(work)?;
                 let length = step.data.len();
                 self.count(length, exchange)?;
-                if self.repeatable && self.held && work.request.len() + length <= HELD {
+                if self.repeatable && self.held && self.received <= HELD {
                     work.request.extend_from_slice(&work.input.bytes()[step.data]);
                     work.input.take(step.consumed);
                 } else {
@@ -217,16 +217,16 @@ impl Upload {
                 work.request.extend_from_slice(&input[step.data]);
                 work.request.extend_from_slice(CHUNK_END);
             }
-            work.trailers.extend_from_slice(&input[step.trailers]);
+            work.request_trailers.extend_from_slice(&input[step.trailers]);
             work.input.take(step.consumed);
         }
         if self.decoder.is_done() {
             // A trailer must not say what a field may not.
             let forwarding = Forwarding::new(exchange, Version::HTTP_11);
             let passes = |name: &str| forwarding.as_ref().is_some_and(|f| f.passes(name));
-            write_last_chunk(&work.trailers, passes, &mut work.request);
+            write_last_chunk(&work.request_trailers, passes, &mut work.request);
         }
-        self.held &= self.repeatable && work.request.len() <= HELD;
+        self.held &= self.repeatable && self.received <= HELD;
         Ok(())
     }
 

@@ -84,7 +84,7 @@ impl Way {
                 match pipe.poll(cx, from, to, &mut self.passed) {
                     Poll::Pending if pipe.is_empty() => {
                         // Nothing more has come: somebody else may need it.
-                        self.pipe.take().map(Pipe::give_back);
+                        self.give_pipe_back();
                     }
                     Poll::Pending => {}
                     Poll::Ready(Ok(())) => self.ended = true,
@@ -93,7 +93,7 @@ impl Way {
                 if !self.ended {
                     return Ok(());
                 }
-                self.pipe.take().map(Pipe::give_back);
+                self.give_pipe_back();
             }
             if self.is_blocked() {
                 match Pin::new(&mut *writer).poll_write(cx, &self.pending[self.written..]) {
@@ -131,6 +131,12 @@ impl Way {
                     }
                 }
             }
+        }
+    }
+
+    fn give_pipe_back(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.give_back();
         }
     }
 

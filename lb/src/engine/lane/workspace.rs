@@ -38,14 +38,17 @@ pub struct Workspace {
     parked_response: Option<Buffer>,
     /// What the client is sent, but for what goes from `response` as it is.
     pub(super) output: Vec<u8>,
-    /// The trailer section that is being read.
-    pub(super) trailers: Vec<u8>,
+    /// The trailer section of the request that is being read, and that of the
+    /// response: both may be on their way at once.
+    pub(super) request_trailers: Vec<u8>,
+    pub(super) response_trailers: Vec<u8>,
     pub(super) noted: Noted,
     /// When the last exchange ended, if somebody looked at the clock.
     pub ended: Option<Instant>,
 }
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "workspaces are handed on by their boxes")]
     static SPARES: RefCell<Vec<Box<Workspace>>> = const { RefCell::new(Vec::new()) };
     static LARGE_SPARES: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
@@ -61,7 +64,7 @@ pub struct Draft<'w> {
 impl Workspace {
     /// What came from the client, and where what is read of it goes.
     pub fn split(&mut self) -> (&Buffer, Draft<'_>) {
-        let Self { input, request, trailers, noted, .. } = self;
+        let Self { input, request, request_trailers: trailers, noted, .. } = self;
         (input, Draft { request, trailers, noted })
     }
 
@@ -75,7 +78,8 @@ impl Workspace {
                 parked_input: None,
                 parked_response: None,
                 output: Vec::with_capacity(ROOM / 4),
-                trailers: Vec::new(),
+                request_trailers: Vec::new(),
+                response_trailers: Vec::new(),
                 noted: Noted::default(),
                 ended: None,
             })

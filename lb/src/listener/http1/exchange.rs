@@ -219,6 +219,7 @@ async fn take_up(
         After::Linger => linger::answer_and_close(transport, Vec::new()),
         // Closing the socket says it all, unless there is TLS to be closed.
         After::Close if served.connection.tls => goodbye(&mut transport).await,
+        After::Reset => transport.reset(),
         After::Close | After::Abort => {}
     }
     Ending::Closed
