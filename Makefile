@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k release clean
+.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,7 @@ test: ## every test of the scripts and of the crates
 	@scripts/test-bootstrap.sh
 	@scripts/test-load.sh
 	@python3 -m unittest discover --start-directory loadtests/tests
+	@python3 -m unittest discover --start-directory loadtests/bench
 	cargo test --workspace
 
 fmt: ## format the code
@@ -42,7 +43,7 @@ bench: release ## lb, nginx and haproxy side by side: CPU per request and more; 
 bench-readme: ## put the table of the latest bench into README.md
 	@python3 loadtests/bench/report.py readme loadtests/results/bench.json README.md
 
-bench-instructions: release ## instructions per request against the recorded ones (RECORD=1 records)
+bench-instructions: release-lb ## instructions per request against the recorded ones (RECORD=1 records)
 	@python3 loadtests/bench/instructions.py $(if $(RECORD),--record)
 
 test-bench: ## the tests of bench's arithmetic
@@ -77,6 +78,9 @@ load-10k: ## 10 000 keep-alive clients at once, for a minute
 # Not needed for an lb that was built elsewhere: make bench-idle LB=path/to/lb
 release:
 	@$(if $(LB),true,scripts/bootstrap.sh bench && cargo build --release -p lb -p backend)
+
+release-lb:
+	@$(if $(LB),true,scripts/bootstrap.sh bench && cargo build --release -p lb)
 
 clean: ## remove what was built (the development certificates stay)
 	cargo clean
