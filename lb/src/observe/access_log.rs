@@ -93,7 +93,7 @@ impl AccessLog {
         Ok(Self { format, queue, spares, dropped })
     }
 
-    /// Adds a line. Must be called inside a runtime; never blocks.
+    /// Adds a line. Called on a worker's thread; never blocks.
     pub fn write(&self, record: &AccessRecord<'_>) {
         PENDING.with_borrow_mut(|pending| {
             match self.format {
@@ -104,10 +104,13 @@ impl AccessLog {
             pending.count += 1;
             if pending.bytes.len() >= BUFFER {
                 self.hand_over(pending);
-            } else if !pending.timer_runs {
+            } else if !pending.timer_runs
+                // Err: the worker ends, and hands over what it has.
+                && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            {
                 pending.timer_runs = true;
                 let log = self.clone();
-                tokio::spawn(async move {
+                runtime.spawn(async move {
                     tokio::time::sleep(LINGER).await;
                     log.flush_worker();
                 });

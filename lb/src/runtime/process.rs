@@ -152,7 +152,14 @@ async fn serve_until_stopped(
                     stage = Some((Stop::Now, Instant::now() + process.drain_timeout));
                     continue;
                 }
-                tracing::warn!("the drain timeout is over; what is still open is cut");
+                let open: i64 = shared
+                    .live()
+                    .snapshot
+                    .listeners
+                    .iter()
+                    .map(|listener| shared.metrics.listener(&listener.name).1.get())
+                    .sum();
+                tracing::warn!(connections = open, "the drain timeout is over; what is still open is cut");
                 Wish::Stop
             }
             // Every worker is gone: nothing is open any more.

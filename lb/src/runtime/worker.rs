@@ -42,9 +42,10 @@ pub(super) fn spawn(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         runtime.block_on(work(index, pools, sockets, &shares, &shared, stop, shutdown));
-        shared.access_log.flush_worker();
-        // What is still open after the drain is cut here.
+        // What is still open after the drain is cut here, and some of it has a line to
+        // write.
         runtime.shutdown_background();
+        shared.access_log.flush_worker();
     })
 }
 

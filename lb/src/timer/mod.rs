@@ -154,8 +154,9 @@ impl Worker {
     }
 
     fn instant_of(&self, tick: u64) -> Option<Instant> {
-        let ticks = u32::try_from(tick).unwrap_or(u32::MAX);
-        self.epoch?.checked_add(TICK.saturating_mul(ticks))
+        // Nanoseconds in 64 bits are 584 years.
+        let nanos = tick.saturating_mul(TICK.as_nanos() as u64);
+        self.epoch?.checked_add(Duration::from_nanos(nanos))
     }
 
     /// Has the driver look again if it sleeps beyond `tick`.
@@ -219,6 +220,20 @@ mod tests {
             assert!(late < Duration::from_millis(20), "{millis}: {late:?}");
         }
         assert!(begun.elapsed() > Duration::from_secs(7 * 86_400));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alarms_ring_after_years_too() {
+        drop(Alarm::new());
+        for _ in 0..4 {
+            tokio::time::advance(Duration::from_secs(400 * 86_400)).await;
+            let mut alarm = Alarm::new();
+            let at = Instant::now() + Duration::from_secs(1);
+            alarm.set(at);
+            rings(&mut alarm).await;
+            let late = Instant::now() - at;
+            assert!(late < Duration::from_millis(20), "{late:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod bodies;
 mod engines;
 mod failover;
 mod forwarding;
+mod lane;
 mod limits;
 mod observing;
 mod own_responses;

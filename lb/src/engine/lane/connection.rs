@@ -72,12 +72,22 @@ impl Connection {
             Stream::Clear(Socket::Tcp(socket)) => is_nothing(&socket.try_read(&mut byte)),
             Stream::Clear(Socket::Unix(socket)) => is_nothing(&socket.try_read(&mut byte)),
             Stream::Tls(stream) => {
+                if !tokio::task::coop::has_budget_remaining() {
+                    // It would say that nothing has come, whatever has.
+                    return false;
+                }
                 // Session tickets may have come: no data, and read here.
                 let mut byte = ReadBuf::new(&mut byte);
                 let mut nobody = Context::from_waker(Waker::noop());
                 Pin::new(&mut **stream).poll_read(&mut nobody, &mut byte).is_pending()
             }
         }
+    }
+
+    /// Whether another worker can take it over: what lies inside a TLS session
+    /// cannot be taken out, and would end with the runtime that it began in.
+    pub(super) fn is_movable(&self) -> bool {
+        matches!(self.stream, Stream::Clear(_))
     }
 
     /// Moves the connection from another worker's runtime into this one's.
@@ -89,9 +99,7 @@ impl Connection {
             Stream::Clear(Socket::Unix(socket)) => {
                 Stream::Clear(Socket::Unix(UnixStream::from_std(socket.into_std()?)?))
             }
-            // Cannot be taken out of its session. It works where it is; the other
-            // worker tells this one when something has come.
-            tls @ Stream::Tls(_) => tls,
+            Stream::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         Ok(self)
     }

@@ -66,13 +66,13 @@ pub(super) struct Scene<'s> {
 }
 
 impl Download {
-    pub(super) fn new(pace: Option<Pace>) -> Self {
+    pub(super) fn new(pace: Pace) -> Self {
         Self {
             phase: Phase::Head,
             scanner: ResponseScanner::default(),
             decoder: None,
             towards: Towards::None,
-            taking: pace.map_or_else(Taking::unwatched, Taking::new),
+            taking: Taking::new(pace),
             written: 0,
             direct: 0,
             status: 0,
@@ -149,9 +149,8 @@ impl Download {
                     Poll::Ready(()) => moved.read = true,
                     Poll::Pending => {
                         // What was written is to reach the client meanwhile.
-                        if Pin::new(&mut *client).poll_flush(cx).is_pending() {
-                            moved.waits_for_client = true;
-                        }
+                        // Err: the next write has it too.
+                        let _ = self.poll_flush(cx, client, moved);
                         return Poll::Pending;
                     }
                 }
@@ -170,13 +169,18 @@ impl Download {
     }
 
     fn poll_flush<C: ClientStream>(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         client: &mut C,
         moved: &mut Moved,
     ) -> Poll<io::Result<()>> {
         let flushed = Pin::new(client).poll_flush(cx);
-        moved.waits_for_client |= flushed.is_pending();
+        if flushed.is_pending() {
+            moved.waits_for_client = true;
+        } else {
+            // It is not waited for any more.
+            self.taking.moved(0);
+        }
         flushed
     }
 

@@ -125,15 +125,15 @@ impl Lane {
             return After::Abort;
         };
         let target = &live.upstreams[upstream.index()];
-        let pace = watched(pace, &exchange);
+        let (sending, taking) = paces(pace, &exchange, &timeouts);
         let mut run = Run {
             lane: self,
             target,
             timeouts,
             request: &request,
-            upload: Upload::new(&request, pace),
-            download: Download::new(pace),
-            pace,
+            upload: Upload::new(&request, sending),
+            download: Download::new(taking),
+            taking,
         };
         if !target.upstream.shared.first_round.is_over() {
             exchange.due = Instant::now().checked_add(timeouts.request);
@@ -152,14 +152,15 @@ impl Lane {
     }
 }
 
-/// How slowly the client may send and take; `None` for streams, either side of
-/// which may be silent as long as the route says.
-fn watched(pace: Pace, exchange: &Exchange) -> Option<Pace> {
+/// How slowly the client may send, and take.
+fn paces(pace: Pace, exchange: &Exchange, timeouts: &Timeouts) -> (Pace, Pace) {
+    // Every byte is worth the whole patience: only silence is too slow.
+    let silence = |grace| Pace { min_rate: 1, grace };
     match pace {
-        _ if exchange.grpc => None,
-        // Every byte is worth the whole patience: only silence is too slow.
-        Pace { min_rate: 0, .. } => Some(Pace { min_rate: 1, grace: CLIENT_PATIENCE }),
-        pace => Some(pace),
+        // Either side of a stream may be silent as long as the route says.
+        _ if exchange.grpc => (silence(timeouts.read), silence(timeouts.send)),
+        Pace { min_rate: 0, .. } => (silence(CLIENT_PATIENCE), silence(CLIENT_PATIENCE)),
+        pace => (pace, pace),
     }
 }
 
@@ -171,7 +172,8 @@ struct Run<'r> {
     request: &'r Request,
     upload: Upload,
     download: Download,
-    pace: Option<Pace>,
+    /// How slowly the client may take the response.
+    taking: Pace,
 }
 
 /// An attempt that failed.
@@ -262,7 +264,7 @@ impl Run<'_> {
     /// Everything is as before the first byte was sent.
     fn begin(&mut self, exchange: &Exchange, work: &mut Workspace) {
         self.upload.rewind();
-        self.download = Download::new(self.pace);
+        self.download = Download::new(self.taking);
         work.response.clear();
         work.output.clear();
         if let Some(at) = self.request.host_at {
@@ -289,7 +291,8 @@ impl Run<'_> {
         {
             retry::blame(exchange, failure.cause, failure);
         }
-        retry::may_retry(exchange, failure.kind, repeat)
+        // Half of an interim response cannot be taken back.
+        !self.download.has_begun() && retry::may_retry(exchange, failure.kind, repeat)
     }
 
     /// The client has its response.

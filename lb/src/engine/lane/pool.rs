@@ -72,8 +72,12 @@ impl Pools {
         let count = self.workers.len();
         (1..count).find_map(|step| {
             let mut pool = self.workers[(worker + step) % count].try_lock()?;
+            if !pool.get(&key)?.iter().all(|kept| kept.connection.is_movable()) {
+                return None;
+            }
             let taken = take_from(&mut pool, key, now)?;
             drop(pool);
+            // Err: it cannot be moved; it is closed.
             taken.adopt().ok()
         })
     }

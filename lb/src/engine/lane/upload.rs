@@ -60,11 +60,11 @@ pub(super) enum Waits {
 }
 
 impl Upload {
-    pub(super) fn new(request: &Request, pace: Option<Pace>) -> Self {
+    pub(super) fn new(request: &Request, pace: Pace) -> Self {
         Self {
             decoder: BodyDecoder::new(request.framing),
             framing: request.framing,
-            patience: pace.map_or_else(Patience::endless, Patience::new),
+            patience: Patience::new(pace),
             untold: request.expects,
             repeatable: request.idempotent,
             held: true,
@@ -124,6 +124,11 @@ impl Upload {
                 }
                 work.input.make_room(ROOM);
                 match work.input.poll_fill(cx, client) {
+                    Poll::Ready(Ok(0)) if exchange.responding => {
+                        // It has its answer, and spares us the rest.
+                        self.broken = Some(io::ErrorKind::UnexpectedEof.into());
+                        return Ok(Waits::Nothing);
+                    }
                     Poll::Ready(Ok(0)) => return Err(Failure::client(None)),
                     Poll::Ready(Ok(count)) => {
                         // It sends, told or not.
