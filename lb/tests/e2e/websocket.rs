@@ -195,7 +195,9 @@ async fn a_flood_each_way_passes_whole_and_in_order() {
         tokio::io::copy(&mut reader, &mut writer).await.unwrap();
     })
     .await;
-    let lb = Lb::start(&config(origin.address, "websocket: true")).await;
+    let lb =
+        Lb::start(&config(origin.address, "websocket: true, timeouts: { read: 60s, send: 60s }"))
+            .await;
     let mut stream = TcpStream::connect(lb.address("http")).await.unwrap();
     let upgrade =
         b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
