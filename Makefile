@@ -80,7 +80,8 @@ release:
 	@$(if $(LB),true,scripts/bootstrap.sh bench && cargo build --release -p lb -p backend)
 
 release-lb:
-	@$(if $(LB),true,scripts/bootstrap.sh bench && cargo build --release -p lb)
+	@scripts/bootstrap.sh test
+	@$(if $(LB),true,cargo build --release -p lb)
 
 clean: ## remove what was built (the development certificates stay)
 	cargo clean
