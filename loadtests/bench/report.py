@@ -28,15 +28,17 @@ def main() -> None:
     if reason:
         sys.exit(f"report: {source} is no result for the README: {reason}")
     beside = source.relative_to(readme.parent) if source.is_relative_to(readme.parent) else source
-    section = comparison(results) + links(beside.parent)
+    section = comparison(results) + troubles(results) + links(beside.parent)
     readme.write_text(replace_section(readme.read_text(), section))
 
 
 def unfit(results: dict) -> str | None:
     import rows
 
-    if results["problems"]:
-        return results["problems"][0]
+    # Who does not keep up with the constant rate has told something, and it is shown.
+    serious = [problem for problem in results["problems"] if not problem.startswith("latency, ")]
+    if serious:
+        return serious[0]
     if results["rounds"] < ROUNDS_OF_A_RESULT:
         return f"{results['rounds']} rounds, and {ROUNDS_OF_A_RESULT} are wanted"
     measured = {row["name"] for row in results["rows"]}
@@ -49,6 +51,13 @@ def replace_section(text: str, section: str) -> str:
     if len(pattern.findall(text)) != 1:
         sys.exit(f"report: {BEGIN} and {END} are not there once")
     return pattern.sub(lambda _: f"{BEGIN}\n{section}{END}", text)
+
+
+def troubles(results: dict) -> str:
+    """What did not go as planned, for readers to judge the rows by."""
+    if not results["problems"]:
+        return ""
+    return "\nIn this run: " + "; ".join(results["problems"]) + ".\n"
 
 
 def links(directory: pathlib.Path) -> str:

@@ -23,7 +23,7 @@ use crate::observe::{Closings, Handshake, Metrics};
 use crate::policy::ListenerId;
 use crate::response::{Cause, Closing};
 use crate::snapshot::Connections;
-use crate::tls::client_identity;
+use crate::tls::{ClientIdentity, client_identity};
 
 /// How long accepting rests when it fails and nobody can be refused either.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -85,6 +85,17 @@ impl AcceptContext {
             handshakes,
             alive,
         }
+    }
+}
+
+impl AcceptContext {
+    fn connection(
+        &self,
+        ends: Ends,
+        tls: bool,
+        identity: Option<ClientIdentity>,
+    ) -> Arc<Connection> {
+        Arc::new(Connection::new(self.id, Arc::clone(&self.name), ends, tls, identity))
     }
 }
 
@@ -198,7 +209,22 @@ fn let_in(accepted: Accepted, context: &Arc<AcceptContext>) -> Result<(), Closin
         .admit(accepted.descriptor())
         .inspect_err(|closing| context.closings.record(*closing, ends.peer))?;
     let held = Held { admission, _open: Open::new(&context.open) };
-    tokio::spawn(serve(accepted.into_raw(held), ends, Arc::clone(context)));
+    let mut raw = accepted.into_raw(held);
+    if context.tls.is_some() || context.settings.proxy_protocol.is_some() {
+        tokio::spawn(serve(raw, ends, Arc::clone(context)));
+        return Ok(());
+    }
+    // Nothing comes before HTTP: its task is the only one.
+    context
+        .gate
+        .admit_client(raw.admission(), ends.peer)
+        .inspect_err(|closing| context.closings.record(*closing, ends.peer))?;
+    let served = Served {
+        connection: context.connection(ends, false, None),
+        context: Arc::clone(context),
+        _alive: context.alive.clone(),
+    };
+    tokio::spawn(http1::serve(Transport::Clear(raw), served));
     Ok(())
 }
 
@@ -288,9 +314,7 @@ async fn greet(
         }
     }
     context.gate.admit_client(raw.admission(), ends.peer).map_err(Failure::Closed)?;
-    let connection = |tls, identity| {
-        Arc::new(Connection::new(context.id, Arc::clone(&context.name), *ends, tls, identity))
-    };
+    let connection = |tls, identity| context.connection(*ends, tls, identity);
     let Some(acceptor) = &context.tls else {
         return Ok((Transport::Clear(raw), connection(false, None), false));
     };

@@ -54,8 +54,8 @@ pub enum Bound {
 /// A socket in a worker's runtime.
 #[derive(Debug)]
 pub enum Socket {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP; and the end of every connection, where it is known.
+    Tcp(TcpListener, Option<SocketAddr>),
     /// A Unix stream socket.
     Unix(UnixListener),
 }
@@ -63,8 +63,8 @@ pub enum Socket {
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) enum Accepted {
-    /// TCP, and who is there.
-    Tcp(TcpStream, SocketAddr),
+    /// TCP, who is there, and what they have reached.
+    Tcp { stream: TcpStream, peer: SocketAddr, local: Option<SocketAddr> },
     /// Unix.
     Unix(UnixStream),
 }
@@ -245,7 +245,11 @@ impl Bound {
     /// Enters the current runtime.
     pub fn into_socket(self) -> io::Result<Socket> {
         Ok(match self {
-            Self::Tcp(listener) => Socket::Tcp(TcpListener::from_std(listener)?),
+            Self::Tcp(listener) => {
+                // Every connection's own end, unless it accepts for all addresses.
+                let local = listener.local_addr().ok().filter(|end| !end.ip().is_unspecified());
+                Socket::Tcp(TcpListener::from_std(listener)?, local)
+            }
             Self::Unix(listener) => Socket::Unix(UnixListener::from_std(listener)?),
         })
     }
@@ -254,9 +258,10 @@ impl Bound {
 impl Socket {
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, local) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream, peer))
+                let local = local.or_else(|| stream.local_addr().ok());
+                Ok(Accepted::Tcp { stream, peer, local })
             }
             Self::Unix(listener) => {
                 listener.accept().await.map(|(stream, _)| Accepted::Unix(stream))
@@ -269,7 +274,7 @@ impl Accepted {
     /// A connection that was let in.
     pub(super) fn into_raw(self, held: Held) -> Raw {
         match self {
-            Self::Tcp(stream, _) => Raw::tcp(stream, held),
+            Self::Tcp { stream, .. } => Raw::tcp(stream, held),
             Self::Unix(stream) => Raw::unix(stream, held),
         }
     }
@@ -277,7 +282,7 @@ impl Accepted {
     /// The number of its descriptor.
     pub(super) fn descriptor(&self) -> RawFd {
         match self {
-            Self::Tcp(stream, _) => stream.as_raw_fd(),
+            Self::Tcp { stream, .. } => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
         }
     }
@@ -285,11 +290,9 @@ impl Accepted {
     /// Both ends; the loopback address for the peer of a Unix socket.
     pub(super) fn ends(&self) -> Ends {
         match self {
-            Self::Tcp(stream, peer) => Ends {
-                peer: peer.ip().to_canonical(),
-                peer_port: peer.port(),
-                local: stream.local_addr().ok(),
-            },
+            Self::Tcp { peer, local, .. } => {
+                Ends { peer: peer.ip().to_canonical(), peer_port: peer.port(), local: *local }
+            }
             Self::Unix(_) => {
                 Ends { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), peer_port: 0, local: None }
             }
