@@ -1,10 +1,10 @@
 //! Bytes that come in at one end and are taken at the other.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Room that is written once and used again and again.
 #[derive(Debug, Default)]
@@ -86,6 +86,24 @@ impl Buffer {
         self.end += count;
         Poll::Ready(Ok(count))
     }
+}
+
+/// Writes what was staged, and behind it what is sent from where it lies: in one
+/// call where there are both.
+pub(super) fn poll_write_both(
+    cx: &mut Context<'_>,
+    writer: &mut (impl AsyncWrite + Unpin),
+    staged: &[u8],
+    direct: &[u8],
+) -> Poll<io::Result<usize>> {
+    let writer = Pin::new(writer);
+    if direct.is_empty() {
+        return writer.poll_write(cx, staged);
+    }
+    if staged.is_empty() {
+        return writer.poll_write(cx, direct);
+    }
+    writer.poll_write_vectored(cx, &[IoSlice::new(staged), IoSlice::new(direct)])
 }
 
 #[cfg(test)]

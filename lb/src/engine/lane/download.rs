@@ -1,9 +1,10 @@
 //! The response on its way to the client: interim ones, head, body, trailers.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::buffer::poll_write_both;
 use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
@@ -97,8 +98,8 @@ impl Download {
         self.phase == Phase::Tunnel
     }
 
-    /// Passes on what there is. Ready when the client has all of it. What it
-    /// waits for otherwise is the client, if `for_client`, or the endpoint.
+    /// Passes on what there is. Ready when the client has all of it; `moved` says
+    /// whether it waits for the client otherwise, or for the endpoint.
     pub(super) fn poll<C: ClientStream>(
         &mut self,
         cx: &mut Context<'_>,
@@ -222,16 +223,9 @@ impl Download {
         client: &mut C,
         work: &Workspace,
     ) -> Poll<io::Result<usize>> {
-        let client = Pin::new(client);
         let (staged, direct) =
             (&work.output[self.written..], &work.response.bytes()[..self.direct]);
-        if direct.is_empty() {
-            return client.poll_write(cx, staged);
-        }
-        if staged.is_empty() {
-            return client.poll_write(cx, direct);
-        }
-        client.poll_write_vectored(cx, &[IoSlice::new(staged), IoSlice::new(direct)])
+        poll_write_both(cx, client, staged, direct)
     }
 
     fn wrote(&mut self, count: usize, work: &mut Workspace) {

@@ -1,12 +1,13 @@
 //! The request on its way to the endpoint: head, body, trailers.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::Version;
 use tokio::io::AsyncWrite;
 
+use super::buffer::poll_write_both;
 use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
@@ -156,15 +157,8 @@ impl Upload {
         endpoint: &mut Stream,
         work: &Workspace,
     ) -> Poll<io::Result<usize>> {
-        let endpoint = Pin::new(endpoint);
         let (staged, direct) = (&work.request[self.sent..], &work.input.bytes()[..self.direct]);
-        if direct.is_empty() {
-            return endpoint.poll_write(cx, staged);
-        }
-        if staged.is_empty() {
-            return endpoint.poll_write(cx, direct);
-        }
-        endpoint.poll_write_vectored(cx, &[IoSlice::new(staged), IoSlice::new(direct)])
+        poll_write_both(cx, endpoint, staged, direct)
     }
 
     fn wrote(&mut self, count: usize, work: &mut Workspace) {
