@@ -40,7 +40,7 @@ pub(super) fn record(
 ) -> Instant {
     let now = Instant::now();
     let duration = now.saturating_duration_since(exchange.started);
-    if let Some(live) = exchange.live.clone() {
+    if let Some(live) = &exchange.live {
         let timed = (!finished.tunnel).then_some(duration);
         live.series(exchange.route).record(finished.status, exchange.cause, timed);
         if exchange.route().is_none_or(|route| route.access_log) {
