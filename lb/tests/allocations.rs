@@ -14,7 +14,8 @@ use lb::head::{
 };
 use lb::policy::{Action, Client, ListenerId, RequestHead, decide};
 use lb::request::normalise_path;
-use lb::upstream::{Placement, Registry, Tried};
+use lb::snapshot::Registry;
+use lb::upstream::{Placement, Tried};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]

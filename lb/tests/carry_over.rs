@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lb::compile::compile_text;
-use lb::snapshot::Snapshot;
-use lb::upstream::{Placement, Registry, Tried, Upstream};
+use lb::snapshot::{Registry, Snapshot};
+use lb::upstream::{Placement, Tried, Upstream};
 
 fn snapshot(registry: &Registry, upstreams: &str) -> Snapshot {
     let yaml = format!(

@@ -11,7 +11,7 @@ use lb::policy::{Action, Client, ListenerId, RequestHead, Verdict, decide};
 use lb::request::normalise_path;
 use lb::response::Cause;
 use lb::snapshot::Snapshot;
-use lb::upstream::Registry;
+use lb::snapshot::Registry;
 
 fn snapshot(routes: &str) -> Snapshot {
     let yaml = format!(

@@ -102,7 +102,7 @@ fn decide<M: Message>(
         headers: message,
     };
     let client =
-        Client { address: exchange.client, listener: connection.listener, tls: connection.tls };
+        Client { address: exchange.client, listener: connection.era.listener(), tls: connection.tls };
     let table = &live.snapshot.table;
     let verdict = policy::decide(table, &head, &client);
     exchange.host = verdict.host;

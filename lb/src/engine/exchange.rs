@@ -10,7 +10,7 @@ use super::{Connection, Deadline, Live};
 use crate::limit::Permit;
 use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
 use crate::response::Cause;
-use crate::upstream::{EndpointState, Lease, Tried};
+use crate::upstream::{EndpointState, Lease, Tried, Upstream};
 
 /// Everything that is particular to one exchange.
 pub(crate) struct Exchange {
@@ -162,6 +162,12 @@ impl Exchange {
             RouteAction::Forward(forward) => Some(forward),
             RouteAction::Redirect(_) => None,
         }
+    }
+
+    /// Where the request is forwarded to, when it is.
+    pub(super) fn upstream(&self) -> Option<&Upstream> {
+        let forward = self.forward()?;
+        Some(&self.live.as_ref()?.upstreams[forward.upstream.index()].upstream)
     }
 
     /// What is left until `timeouts.request`; it counts from the last byte of

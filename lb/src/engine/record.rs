@@ -65,7 +65,7 @@ fn write_access_line(
         time: exchange.time,
         request_id: &exchange.request_id,
         client: &exchange.client_text,
-        listener: exchange.connection.as_ref().map_or("", |connection| &connection.listener_name),
+        listener: exchange.connection.as_ref().map_or("", |connection| connection.era.name()),
         method: &facts.method,
         host: facts.host.as_deref(),
         target: if exchange.target.is_empty() { &facts.raw_target } else { &exchange.target },

@@ -117,11 +117,11 @@ impl Collector for SnapshotGauges {
         for limit in &snapshot.limits {
             self.keys.with_label_values(&[&limit.name]).set(limit.limiter.keys() as i64);
         }
-        for listener in &snapshot.listeners {
+        for listener in snapshot.listeners.iter() {
             let Some(tls) = &listener.tls else { continue };
             // Several of one name, such as ECDSA and RSA, are one series: the
             // first that expires is what matters.
-            let mut expiries = tls.certificates.expiries();
+            let mut expiries = tls.server.certificates.expiries();
             expiries.sort_by_key(|(_, expires)| std::cmp::Reverse(*expires));
             for (name, expires) in expiries {
                 self.expiry.with_label_values(&[&*listener.name, &*name]).set(expires);

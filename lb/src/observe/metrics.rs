@@ -56,6 +56,13 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
     /// 1 while the process stops.
     pub draining: IntGauge,
+    /// 1 if the last reload was good, or there was none.
+    pub reload_successful: IntGauge,
+    /// When the configuration in use was taken up, in seconds since 1970.
+    pub reload_time: IntGauge,
+    reloads: IntCounterVec,
+    /// 1 if the last hand-over succeeded, or there was none.
+    pub handover_successful: IntGauge,
 }
 
 impl Default for Metrics {
@@ -141,6 +148,33 @@ impl Default for Metrics {
                     "Access log lines dropped because the log could not keep up or be written.",
                 ),
             ),
+            reload_successful: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_config_last_reload_successful",
+                    "1 if the configuration file, as last read, is in use.",
+                ),
+            ),
+            reload_time: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_config_last_reload_success_timestamp_seconds",
+                    "When the configuration in use was taken up, in seconds since 1970.",
+                ),
+            ),
+            reloads: counters(
+                &registry,
+                "lb_config_reloads_total",
+                "Reloads by outcome: applied, failed.",
+                &["outcome"],
+            ),
+            handover_successful: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_handover_last_successful",
+                    "0 if the last attempt to hand over to a new process failed.",
+                ),
+            ),
             draining: registered(
                 &registry,
                 IntGauge::new("lb_draining", "1 while the process is stopping."),
@@ -154,6 +188,11 @@ impl Default for Metrics {
             &["version"],
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        for outcome in ["applied", "failed"] {
+            metrics.reloads.with_label_values(&[outcome]);
+        }
+        metrics.reload_successful.set(1);
+        metrics.handover_successful.set(1);
         #[cfg(target_os = "linux")]
         let _ = metrics
             .registry
@@ -167,6 +206,16 @@ impl Metrics {
     pub fn register(&self, collector: Box<dyn prometheus::core::Collector>) {
         if let Err(error) = self.registry.register(collector) {
             tracing::error!(%error, "a metric is defined twice");
+        }
+    }
+
+    /// Counts a reload. `now` is in seconds since 1970.
+    pub fn reloaded(&self, applied: bool, now: i64) {
+        let outcome = if applied { "applied" } else { "failed" };
+        self.reloads.with_label_values(&[outcome]).inc();
+        self.reload_successful.set(i64::from(applied));
+        if applied {
+            self.reload_time.set(now);
         }
     }
 

@@ -1,23 +1,28 @@
 //! From a snapshot to a serving process, and to its end.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::config_file::{self, ConfigFile};
+use super::control::{self, Control, Parts};
+use super::descriptors;
+use super::reload::{Trigger, reload};
+use super::servers::Servers;
+use super::shares::Limits;
 use super::signals::{Signals, Wish};
-use super::worker::{self, Stop, WorkerSockets};
-use super::{certificates, descriptors};
-use crate::admin::{StatusError, bind_status, serve_status};
+use super::sockets::SocketSet;
+use super::worker::Worker;
+use crate::admin::{Desk, ReloadReport, ReloadRequests, StatusError};
 use crate::engine::lane::Pools;
 use crate::engine::{Live, Shared};
-use crate::listener::{self, BindError, Gate, ListenerShare, Room};
+use crate::listener::{BindError, Room};
 use crate::observe::{AccessLog, AccessLogError, Metrics, SnapshotGauges, SnapshotSource};
-use crate::policy::ListenerId;
-use crate::snapshot::Snapshot;
-use crate::upstream::Checker;
+use crate::snapshot::{Registry, Snapshot};
 
 /// The process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,31 +41,38 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration file, which was compiled already.
+    pub config: PathBuf,
+    /// Where the process id is written while serving.
+    pub pid_file: Option<PathBuf>,
+}
+
 /// Serves until told to stop. Must be called on the main thread, outside any
-/// runtime. `started` runs when every socket is bound and every worker runs.
-pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Result<(), StartError> {
+/// runtime. What `snapshot` shares with later ones is found in `registry`.
+pub fn run(
+    snapshot: Snapshot,
+    registry: Arc<Registry>,
+    options: &Options,
+) -> Result<(), StartError> {
     let snapshot = Arc::new(snapshot);
-    let process = snapshot.process.clone();
+    let process = &snapshot.process;
 
     let files = descriptors::raise_limit();
     let room = descriptors::room(process.max_connections, files);
     tracing::info!(max_connections = room, open_files = files, "limits");
-    let room = Arc::new(Room::new(room));
+    let limits = Limits {
+        room: Arc::new(Room::new(room)),
+        descriptors: descriptors::for_clients(files),
+    };
 
     // Everything that can fail for the operator's reasons comes first.
-    let mut workers: Vec<WorkerSockets> =
-        (0..process.workers).map(|_| WorkerSockets { sockets: Vec::new() }).collect();
-    for (index, listener) in snapshot.listeners.iter().enumerate() {
-        let id = ListenerId(index as u32);
-        for sockets in listener::bind(id, listener, process.workers)? {
-            tracing::info!(listener = %listener.name, address = %sockets.address, "listening");
-            for (worker, socket) in workers.iter_mut().zip(sockets.per_worker) {
-                worker.sockets.push((id, socket));
-            }
-        }
-    }
-    let status = bind_status(process.status)?;
-    let status_address = status.local_addr()?;
+    let mut sockets = SocketSet::new(process.workers, Vec::new());
+    let prepared = sockets.prepare(&snapshot.listeners)?;
+    let servers = Servers::default();
+    let server_sockets = servers.prepare(process)?;
     let metrics = Metrics::default();
     let access_log = AccessLog::open(&process.access_log, metrics.access_log_dropped.clone())?;
     let live = Live::new(Arc::clone(&snapshot), &metrics);
@@ -70,115 +82,190 @@ pub fn run(snapshot: Snapshot, started: impl FnOnce() -> io::Result<()>) -> Resu
         Ok(gauges) => shared.metrics.register(Box::new(gauges)),
         Err(error) => tracing::error!(%error, "endpoint gauges are missing"),
     }
-
-    let shares: Arc<[ListenerShare]> = snapshot
-        .listeners
-        .iter()
-        .map(|listener| ListenerShare {
-            gate: Arc::new(Gate::new(
-                Arc::clone(&room),
-                descriptors::for_clients(files),
-                &listener.connections.limits,
-            )),
-            closings: Arc::new(shared.metrics.closings(&listener.name)),
-        })
-        .collect();
-
-    let (stop, stop_watch) = watch::channel(Stop::No);
-    let (shutdown, shutdown_watch) = watch::channel(false);
-    let count = workers.len();
-    let pools = Arc::new(Pools::new(count));
-    let threads = workers
-        .into_iter()
-        .enumerate()
-        .map(|(index, sockets)| {
-            worker::spawn(
-                index,
-                Arc::clone(&pools),
-                sockets,
-                Arc::clone(&shares),
-                Arc::clone(&shared),
-                stop_watch.clone(),
-                shutdown_watch.clone(),
-            )
-        })
+    let pools = Arc::new(Pools::new(process.workers));
+    let workers = (0..process.workers)
+        .map(|index| Worker::spawn(index, Arc::clone(&pools), Arc::clone(&shared)))
         .collect::<io::Result<Vec<_>>>()?;
-
-    // The workers' copies are the ones whose end is waited for.
-    drop((stop_watch, shutdown_watch));
+    let (desk, requests) = Desk::new();
+    let parts = Parts {
+        config: options.config.clone(),
+        registry,
+        shared: Arc::clone(&shared),
+        workers,
+        sockets,
+        desk: Arc::new(desk),
+        servers,
+        files,
+        limits,
+    };
 
     // Checks, status and signals have a runtime of their own: however busy the
     // workers are, the process still answers and still hears.
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    control.block_on(async {
-        let mut signals = Signals::listen()?;
-        let _checker = Checker::start(&snapshot.upstreams);
-        let _certificates = certificates::watch(&snapshot, &shared.metrics);
-        tokio::spawn(serve_status(status, Arc::clone(&shared)));
-        tracing::info!(workers = count, status = %status_address, "serving");
-        started()?;
-        serve_until_stopped(&mut signals, &shared, &stop, &shutdown, &process).await;
-        io::Result::Ok(())
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let control = runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let control = Control::start(parts, prepared, server_sockets)?;
+        let status = control.servers.status_address();
+        let status = status.map_or_else(String::new, |address| address.to_string());
+        tracing::info!(workers = control.workers.len(), %status, "serving");
+        write_pid_file(options)?;
+        let mut serving = Serving { control, signals, requests, stage: Stage::Serving };
+        serving.run().await;
+        io::Result::Ok(serving.control)
     })?;
-    control.shutdown_timeout(Duration::from_millis(100));
-    for thread in threads {
-        if thread.join().is_err() {
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    for worker in control.workers {
+        if !worker.join() {
             tracing::error!("a worker panicked");
         }
     }
     shared.access_log.flush();
+    remove_pid_file(options);
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn serve_until_stopped(
-    signals: &mut Signals,
-    shared: &Shared,
-    stop: &watch::Sender<Stop>,
-    shutdown: &watch::Sender<bool>,
-    process: &crate::snapshot::Process,
-) {
-    // What comes next while draining: the end of the delay, then of the drain.
-    let mut stage: Option<(Stop, Instant)> = None;
-    loop {
-        let alarm = stage.map(|(_, at)| at);
-        let wish = tokio::select! {
-            wish = signals.next() => wish,
-            () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
-                if let Some((Stop::Drain, _)) = stage {
-                    tracing::info!(drain_timeout = ?process.drain_timeout, "draining: no new connections");
-                    let _ = shutdown.send(true);
-                    let _ = stop.send(Stop::Drain);
-                    stage = Some((Stop::Now, Instant::now() + process.drain_timeout));
-                    continue;
+fn write_pid_file(options: &Options) -> io::Result<()> {
+    let Some(path) = &options.pid_file else { return Ok(()) };
+    std::fs::write(path, format!("{}\n", std::process::id())).map_err(|error| {
+        let text = format!("the pid file {} cannot be written: {error}", path.display());
+        io::Error::new(error.kind(), text)
+    })
+}
+
+fn remove_pid_file(options: &Options) {
+    let Some(path) = &options.pid_file else { return };
+    // Another process may have written its own there in the meantime.
+    let ours = std::process::id().to_string();
+    if std::fs::read_to_string(path).is_ok_and(|pid| pid.trim() == ours) {
+        // Err: it is gone already.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// How far stopping has come.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Serving.
+    Serving,
+    /// /readyz is 503, and connections are accepted until then.
+    Delay(Instant),
+    /// Nothing is accepted; what is open has time until then.
+    Drain(Instant),
+}
+
+/// What comes in while the process runs.
+enum Event {
+    Wish(Wish),
+    Admin(oneshot::Sender<Arc<ReloadReport>>),
+    /// The current stage is over.
+    StageOver,
+    /// Look for what is overdue.
+    Look,
+    /// Look at the configuration file.
+    LookAtFile,
+    /// No worker is left.
+    Ended,
+}
+
+/// The process, serving.
+struct Serving {
+    control: Control,
+    signals: Signals,
+    requests: ReloadRequests,
+    stage: Stage,
+}
+
+impl Serving {
+    async fn run(&mut self) {
+        let mut looks = interval(control::LOOK);
+        let mut file_looks = interval(config_file::LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        file_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut file = ConfigFile::new(self.control.config.clone());
+        loop {
+            let alarm = match self.stage {
+                Stage::Serving => None,
+                Stage::Delay(at) | Stage::Drain(at) => Some(at),
+            };
+            let event = tokio::select! {
+                wish = self.signals.next() => Event::Wish(wish),
+                Some(answer) = self.requests.recv() => Event::Admin(answer),
+                () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Event::StageOver,
+                _ = looks.tick() => Event::Look,
+                _ = file_looks.tick() => Event::LookAtFile,
+                () = self.control.ended() => Event::Ended,
+            };
+            match event {
+                Event::Ended => return,
+                Event::Look => self.control.cut_overdue(std::time::Instant::now()),
+                Event::LookAtFile => {
+                    let watched = self.control.snapshot().process.watch;
+                    if file.has_changed() && watched {
+                        self.reload(&mut file, Trigger::File).await;
+                    }
                 }
-                let open: i64 = shared
-                    .live()
-                    .snapshot
-                    .listeners
-                    .iter()
-                    .map(|listener| shared.metrics.listener(&listener.name).1.get())
-                    .sum();
-                tracing::warn!(connections = open, "the drain timeout is over; what is still open is cut");
-                Wish::Stop
+                Event::Admin(answer) => {
+                    if let Some(report) = self.reload(&mut file, Trigger::Admin).await {
+                        // Err: whoever asked has left.
+                        let _ = answer.send(report);
+                    }
+                }
+                Event::StageOver => {
+                    if self.go_on() {
+                        return;
+                    }
+                }
+                Event::Wish(wish) => match wish {
+                    Wish::Reopen => self.control.shared.access_log.reopen(),
+                    Wish::Reload => {
+                        self.reload(&mut file, Trigger::Signal).await;
+                    }
+                    Wish::Ignored(signal) => tracing::warn!(signal, "this signal does nothing yet"),
+                    Wish::Drain => self.begin_to_stop(),
+                    Wish::Stop => {
+                        self.control.stop();
+                        return;
+                    }
+                },
             }
-            // Every worker is gone: nothing is open any more.
-            () = stop.closed() => return,
-        };
-        match wish {
-            Wish::Reopen => shared.access_log.reopen(),
-            Wish::Ignored(signal) => tracing::warn!(signal, "this signal does nothing yet"),
-            Wish::Drain if stage.is_none() => {
-                tracing::info!(delay = ?process.shutdown_delay, "stopping");
-                shared.drain();
-                stage = Some((Stop::Drain, Instant::now() + process.shutdown_delay));
+        }
+    }
+
+    async fn reload(&mut self, file: &mut ConfigFile, trigger: Trigger) -> Option<Arc<ReloadReport>> {
+        if !matches!(self.stage, Stage::Serving) {
+            tracing::warn!("the process is stopping; the configuration is not read again");
+            return None;
+        }
+        file.loading();
+        Some(reload(&mut self.control, trigger).await)
+    }
+
+    fn begin_to_stop(&mut self) {
+        if matches!(self.stage, Stage::Serving) {
+            let delay = self.control.snapshot().process.shutdown_delay;
+            tracing::info!(?delay, "stopping");
+            self.control.shared.drain();
+            self.stage = Stage::Delay(Instant::now() + delay);
+        }
+    }
+
+    /// The stage is over. Whether all is.
+    fn go_on(&mut self) -> bool {
+        match self.stage {
+            Stage::Serving => false,
+            Stage::Delay(_) => {
+                let drain_timeout = self.control.snapshot().process.drain_timeout;
+                tracing::info!(?drain_timeout, "draining: no new connections");
+                self.control.drain(false);
+                self.stage = Stage::Drain(Instant::now() + drain_timeout);
+                false
             }
-            Wish::Drain => {}
-            Wish::Stop => {
-                shared.drain();
-                let _ = shutdown.send(true);
-                let _ = stop.send(Stop::Now);
-                return;
+            Stage::Drain(_) => {
+                let connections = self.control.open();
+                tracing::warn!(connections, "the drain timeout is over; what is still open is cut");
+                self.control.stop();
+                true
             }
         }
     }

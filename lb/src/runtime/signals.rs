@@ -13,7 +13,9 @@ pub(super) enum Wish {
     Stop,
     /// SIGUSR1: open the logs again.
     Reopen,
-    /// SIGHUP, SIGUSR2: not yet; said and ignored, since their default is death.
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGUSR2: not yet; said and ignored, since its default is death.
     Ignored(&'static str),
 }
 
@@ -47,7 +49,7 @@ impl Signals {
             _ = self.quit.recv() => Wish::Drain,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.user1.recv() => Wish::Reopen,
-            _ = self.hangup.recv() => Wish::Ignored("SIGHUP"),
+            _ = self.hangup.recv() => Wish::Reload,
             _ = self.user2.recv() => Wish::Ignored("SIGUSR2"),
         }
     }

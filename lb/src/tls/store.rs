@@ -54,6 +54,12 @@ impl CertificateStore {
         self.table.load().certificates.clone()
     }
 
+    /// Whether the certificates are these now, each with its chain.
+    pub fn presents(&self, chains: &[Vec<CertificateDer<'static>>]) -> bool {
+        let table = self.table.load();
+        table.certificates.iter().map(|each| &each.key.cert).eq(chains)
+    }
+
     /// Of each certificate what to call it (its first name, or else the common
     /// name of its subject) and when it expires, in seconds since the epoch.
     pub fn expiries(&self) -> Vec<(String, i64)> {

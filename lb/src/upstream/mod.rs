@@ -26,6 +26,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+
 use crate::balance::{Picker, Slot, Turn};
 use crate::values::{EndpointAddress, KeyPart};
 
@@ -111,6 +113,8 @@ impl Protocol {
 pub struct UpstreamTls {
     /// What is particular to it, if anything is: authorities or a certificate.
     pub identity: Option<TlsIdentity>,
+    /// Tells identities apart.
+    pub identity_digest: Option<[u8; 32]>,
     /// The name to ask for and verify; the endpoint's own if `None`.
     pub server_name: Option<String>,
     /// The client side of handshakes.
@@ -125,6 +129,24 @@ pub struct TlsIdentity {
     pub authorities: Option<Vec<u8>>,
     /// The certificate to present and its key, PEM.
     pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl TlsIdentity {
+    /// Tells identities apart.
+    pub fn digest(&self) -> [u8; 32] {
+        let Self { authorities, certificate } = self;
+        let mut context = digest::Context::new(&digest::SHA256);
+        let (chain, key) = certificate.as_ref().map_or((None, None), |(chain, key)| {
+            (Some(chain), Some(key))
+        });
+        for part in [authorities.as_ref(), chain, key] {
+            context.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+            context.update(part.map_or(&[], |part| part));
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        bytes
+    }
 }
 
 /// Without the key.

@@ -1,7 +1,8 @@
 //! Where endpoint state outlives a snapshot.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use crossbeam_utils::CachePadded;
@@ -22,14 +23,31 @@ pub struct Registry {
 type Identity = (Arc<str>, EndpointAddress);
 
 /// What outlives a snapshot for an upstream as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shared {
     /// Retries against requests.
     pub budget: RetryBudget,
+    /// Its number, and its alone while the process lives.
+    pub id: u64,
+    /// Hashes what connections begin with into keys of a pool.
+    pub header_keys: RandomState,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
     /// Idle connections that the lane keeps, over all workers.
     idle: Arc<CachePadded<AtomicUsize>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            header_keys: RandomState::new(),
+            budget: RetryBudget::default(),
+            first_round: FirstRound::default(),
+            idle: Arc::default(),
+        }
+    }
 }
 
 impl Shared {

@@ -146,7 +146,7 @@ mod tests {
     use super::super::connection::{Open, Socket, Stream};
     use super::*;
     use crate::compile::compile_text;
-    use crate::upstream::Registry;
+    use crate::snapshot::Registry;
 
     /// An upstream that keeps two idle connections, and what it is connected to.
     async fn upstream() -> (Arc<Upstream>, TcpListener) {

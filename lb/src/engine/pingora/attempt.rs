@@ -95,7 +95,7 @@ fn peer(
             );
         }
     };
-    peer.group_key = target.pool_key;
+    peer.group_key = target.upstream.shared.id;
     if upstream.send_proxy {
         send_proxy::announce(&mut peer, target, ends, client);
     }
