@@ -18,11 +18,11 @@ use crate::upstream::Upstream;
 use crate::values::{BindAddress, Cidr};
 
 pub use crate::head::HeadLimits;
-pub use listeners::{Listeners, Slot, Slots};
-pub use registry::{ClientTlsIdentity, ConcurrencyIdentity, Kept, LimiterIdentity, Registry};
 pub use connections::{
     ConnectionLimits, Connections, Deadlines, KeepaliveProbes, Pace, ProxyProtocol, SocketOptions,
 };
+pub use listeners::{Listeners, Slot, Slots};
+pub use registry::{ClientTlsIdentity, ConcurrencyIdentity, Kept, LimiterIdentity, Registry};
 
 /// Everything that one configuration says.
 #[derive(Debug)]

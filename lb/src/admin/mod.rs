@@ -6,4 +6,4 @@ mod status;
 
 pub use operator::{Desk, ReloadRequests, serve_admin};
 pub use report::{Outcome, ReloadReport, ReportedProblem};
-pub use status::{StatusError, StatusContext, bind_status, serve_status};
+pub use status::{StatusContext, StatusError, bind_status, serve_status};

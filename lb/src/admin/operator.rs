@@ -74,7 +74,8 @@ pub async fn serve_admin(socket: Bound, desk: Arc<Desk>) -> std::io::Result<()> 
 
 async fn guard(local: bool, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let refused = |why: &str| (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response();
+    let refused =
+        |why: &str| (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response();
     if headers.get(FIELD).is_none_or(|value| value != "1") {
         return refused("requests need the field X-LB-Admin: 1");
     }

@@ -108,15 +108,8 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     if let Some(defaults) = defaults {
         inherit::check_defaults(defaults, context);
     }
-    let written = process::Written {
-        workers,
-        max_connections,
-        status,
-        admin,
-        reload,
-        access_log,
-        shutdown,
-    };
+    let written =
+        process::Written { workers, max_connections, status, admin, reload, access_log, shutdown };
     let process = process::process(&written, context);
     let head_limits = process::head_limits(defaults.as_ref(), context);
     let listeners = listeners::listeners(listeners, &process, registry, context);

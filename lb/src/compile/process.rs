@@ -99,7 +99,9 @@ fn check_admin(address: &BindAddress, status: SocketAddr, context: &mut Context<
     {
         context.error(
             at!["admin", "address"],
-            format!("{address} is no loopback address; use 127.0.0.1:PORT, [::1]:PORT or unix:/path"),
+            format!(
+                "{address} is no loopback address; use 127.0.0.1:PORT, [::1]:PORT or unix:/path"
+            ),
         );
     }
     if address.overlaps(&BindAddress::Tcp(status)) {

@@ -61,7 +61,8 @@ fn virtual_host(
         );
     }
     let name: Arc<str> = hosts.first().map_or_else(String::new, ToString::to_string).into();
-    let host = builder.host(HostSpec { name: Arc::clone(&name), response_headers: response_headers.clone() });
+    let host = builder
+        .host(HostSpec { name: Arc::clone(&name), response_headers: response_headers.clone() });
     first_written.insert(host, index);
 
     let served = scope.served_on(listeners.as_deref(), &path, context);
@@ -88,7 +89,8 @@ fn virtual_host(
     let mut reachable = reach::Reachable::default();
     for (position, route) in routes.iter().enumerate() {
         let path = path.join("routes").join(position);
-        let layers = HostLayers { name: &name, request: &request_headers, response: &response_headers };
+        let layers =
+            HostLayers { name: &name, request: &request_headers, response: &response_headers };
         let Some((matching, route)) = compile_route(route, host, layers, &path, scope, context)
         else {
             continue;
@@ -236,11 +238,14 @@ fn compile_route(
     }
     let charges = scope.charges(rate_limits, path, context);
     let matching = matching?;
-    let name: Arc<str> = name.clone().unwrap_or_else(|| match &matching {
-        PathMatch::Exact(path) => format!("= {path}"),
-        PathMatch::Prefix(prefix) => prefix.clone(),
-        PathMatch::Regex(pattern) => format!("~ {pattern}"),
-    }).into();
+    let name: Arc<str> = name
+        .clone()
+        .unwrap_or_else(|| match &matching {
+            PathMatch::Exact(path) => format!("= {path}"),
+            PathMatch::Prefix(prefix) => prefix.clone(),
+            PathMatch::Regex(pattern) => format!("~ {pattern}"),
+        })
+        .into();
     let concurrency =
         max_concurrent.as_ref().map(|limit| scope.concurrency(limit, layers.name, &name));
     let route = Route {

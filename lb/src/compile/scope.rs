@@ -7,12 +7,11 @@ use http::StatusCode;
 
 use super::context::{Context, at};
 use super::upstreams::key_or_client;
-use crate::config::{self, Config, OneOrMany, Path};
+use crate::config::{self, Config, Path};
 use crate::limit::ConcurrencyLimiter;
 use crate::policy::{Charge, Concurrency, ConcurrencyId, LimitId, ListenerId, UpstreamId};
 use crate::snapshot::{ConcurrencyIdentity, Limit, Listeners, Registry};
 use crate::upstream::Upstream;
-use crate::values::KeyPart;
 
 /// What routes refer to, and what of it is used.
 pub(super) struct Scope<'s> {
@@ -156,12 +155,7 @@ impl<'s> Scope<'s> {
         *occurrence += 1;
         self.counters
             .push(self.registry.concurrency.get_or_make(identity, ConcurrencyLimiter::default));
-        Concurrency {
-            id,
-            key,
-            limit: *limit,
-            status: refusal(*status),
-        }
+        Concurrency { id, key, limit: *limit, status: refusal(*status) }
     }
 
     /// Warns about what no route or virtual host refers to. Silent when there

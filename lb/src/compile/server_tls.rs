@@ -104,12 +104,9 @@ pub(super) fn server_tls(
         || tls::server_config(settings),
     );
     match server {
-        Ok(server) => Some(ListenerTls {
-            server,
-            files,
-            ticket_key_files: key_files,
-            forward_identity,
-        }),
+        Ok(server) => {
+            Some(ListenerTls { server, files, ticket_key_files: key_files, forward_identity })
+        }
         Err(error) => {
             let path = key_at_fault(&error).iter().fold(path, |path, key| path.join(*key));
             context.error(path, error.to_string());

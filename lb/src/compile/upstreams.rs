@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::context::{Context, at};
 use super::{inherit, server_tls};
-use crate::balance::{Picker, Ring};
+use crate::balance::Algorithm;
 use crate::config::{
     self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, SendProxy, StatusItem,
 };
@@ -14,7 +16,7 @@ use crate::limit::RateLimiter;
 use crate::snapshot::{Limit, LimiterIdentity, Registry};
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, TlsIdentity, Upstream,
+    CheckKind, CheckSettings, Endpoint, HttpCheck, Members, Protocol, TlsIdentity, Upstream,
     UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
@@ -54,9 +56,8 @@ pub(super) fn limits(
                 key: key_or_client(key.as_ref()),
             };
             let LimiterIdentity { rate, burst, max_keys, .. } = identity;
-            let limiter = registry
-                .limiters
-                .get_or_make(identity, || RateLimiter::new(rate, burst, max_keys));
+            let limiter =
+                registry.limiters.get_or_make(identity, || RateLimiter::new(rate, burst, max_keys));
             Limit { name: name.as_str().into(), limiter }
         })
         .collect()
@@ -125,13 +126,11 @@ fn compile_upstream(
             Arc::new([])
         }
     };
-    let picker = match balance {
-        Balance::LeastConnections => Picker::LeastConnections,
-        Balance::RoundRobin => Picker::RoundRobin,
-        Balance::Random => Picker::Random,
-        Balance::IpHash | Balance::ConsistentHash => Picker::Hash(Ring::new(
-            compiled.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight)),
-        )),
+    let algorithm = match balance {
+        Balance::LeastConnections => Algorithm::LeastConnections,
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::Random => Algorithm::Random,
+        Balance::IpHash | Balance::ConsistentHash => Algorithm::Hash,
     };
 
     let protocol = match protocol.unwrap_or(config::Protocol::Http) {
@@ -146,9 +145,9 @@ fn compile_upstream(
     let (max_idle, idle_timeout) = inherit::keepalive(&[keepalive.as_ref(), default_keepalive]);
     let shared = registry.upstreams.shared(&name);
     Upstream {
-        picker,
+        algorithm,
         hash_key,
-        endpoints: compiled,
+        members: ArcSwap::from_pointee(Members::new(compiled, algorithm)),
         protocol,
         tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, context, registry),
         send_proxy: match send_proxy {
@@ -249,9 +248,11 @@ fn upstream_tls(
     // the snapshot before.
     let trusted = tls::trusted(authorities);
     let made_of = (identity.clone(), tls::digest_of(&trusted), alpn.clone());
-    let client = registry
-        .client_tls
-        .get_or_try_make(made_of, |_| true, || tls::client_config(&trusted, certificate, alpn));
+    let client = registry.client_tls.get_or_try_make(
+        made_of,
+        |_| true,
+        || tls::client_config(&trusted, certificate, alpn),
+    );
     match client {
         Ok(client) => {
             let identity_digest = identity.as_ref().map(TlsIdentity::digest);

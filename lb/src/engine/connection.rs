@@ -49,12 +49,7 @@ impl Ends {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(
-        era: Arc<Era>,
-        ends: Ends,
-        tls: bool,
-        identity: Option<ClientIdentity>,
-    ) -> Self {
+    pub fn new(era: Arc<Era>, ends: Ends, tls: bool, identity: Option<ClientIdentity>) -> Self {
         Self {
             era,
             tls,

@@ -21,8 +21,8 @@ pub struct Live {
     pub upstreams: Vec<LiveUpstream>,
     /// Refusals, by limit index.
     pub refusals: Vec<IntCounter>,
-    routes: Vec<RouteSeries>,
-    unrouted: RouteSeries,
+    routes: Vec<Arc<RouteSeries>>,
+    unrouted: Arc<RouteSeries>,
 }
 
 /// An upstream and what the Pingora engine needs for it.
@@ -47,7 +47,7 @@ impl Live {
     }
 
     /// The metrics of a route, or of requests that no route took.
-    pub fn series(&self, route: Option<RouteId>) -> &RouteSeries {
+    pub fn series(&self, route: Option<RouteId>) -> &Arc<RouteSeries> {
         route.and_then(|route| self.routes.get(route.index())).unwrap_or(&self.unrouted)
     }
 }

@@ -45,7 +45,9 @@ impl Arrived {
         let (Some(live), Some(connection)) = (&self.0.live, &self.0.connection) else {
             return false;
         };
-        connection.listener(live).is_some_and(|listener| listener.connections.engine == config::Engine::Auto)
+        connection
+            .listener(live)
+            .is_some_and(|listener| listener.connections.engine == config::Engine::Auto)
             && self.0.forward().is_some_and(|forward| {
                 !live.upstreams[forward.upstream.index()].upstream.protocol.is_http2()
             })

@@ -83,6 +83,15 @@ impl AcceptContext {
 }
 
 impl AcceptContext {
+    /// Whether it is what would be made anew.
+    pub fn is_for(&self, listener: &crate::snapshot::Listener, share: &ListenerShare) -> bool {
+        let tls = listener.tls.as_ref().map(|tls| Arc::as_ptr(&tls.server.config));
+        Arc::ptr_eq(&self.era, &share.era)
+            && Arc::ptr_eq(&self.gate, &share.gate)
+            && self.tls.as_ref().map(|acceptor| Arc::as_ptr(acceptor.config())) == tls
+            && self.settings == listener.connections
+    }
+
     fn connection(
         &self,
         ends: Ends,

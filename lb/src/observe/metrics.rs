@@ -4,9 +4,11 @@
 //! never per request. Label values come from the configuration and from our own
 //! tables, so that their number is bounded.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -40,6 +42,7 @@ pub enum Handshake {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    routes: Mutex<HashMap<(String, String), Weak<RouteSeries>>>,
     requests: IntCounterVec,
     duration: HistogramVec,
     connect: HistogramVec,
@@ -69,6 +72,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
         let metrics = Self {
+            routes: Mutex::default(),
             requests: counters(
                 &registry,
                 "lb_requests_total",
@@ -230,7 +234,7 @@ impl Metrics {
 
     /// The series of every route of a table, by route index, and last those of
     /// requests that no route took.
-    pub fn routes(&self, table: &Table) -> (Vec<RouteSeries>, RouteSeries) {
+    pub fn routes(&self, table: &Table) -> (Vec<Arc<RouteSeries>>, Arc<RouteSeries>) {
         let routes = table
             .routes()
             .iter()
@@ -239,14 +243,23 @@ impl Metrics {
         (routes, self.route("", ""))
     }
 
-    fn route(&self, host: &str, route: &str) -> RouteSeries {
-        RouteSeries {
+    /// The series of a route; those of the snapshot before, if it had the route.
+    fn route(&self, host: &str, route: &str) -> Arc<RouteSeries> {
+        let mut known = self.routes.lock();
+        let name = (host.to_owned(), route.to_owned());
+        if let Some(series) = known.get(&name).and_then(Weak::upgrade) {
+            return series;
+        }
+        known.retain(|_, series| series.strong_count() > 0);
+        let series = Arc::new(RouteSeries {
             requests: self.requests.clone(),
             labels: [host.to_owned(), route.to_owned()],
             duration: self.duration.with_label_values(&[host, route]),
             answered: CLASSES.map(|_| OnceLock::new()),
             caused: Cause::ALL.iter().map(|_| CLASSES.map(|_| OnceLock::new())).collect(),
-        }
+        });
+        known.insert(name, Arc::downgrade(&series));
+        series
     }
 
     /// The series of every upstream of a snapshot, by upstream index.

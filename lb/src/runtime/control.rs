@@ -73,8 +73,17 @@ impl Control {
         sockets: super::sockets::Prepared,
         servers: super::servers::Prepared,
     ) -> io::Result<Self> {
-        let Parts { config, registry, shared, workers, sockets: set, desk, servers: running, files, limits } =
-            parts;
+        let Parts {
+            config,
+            registry,
+            shared,
+            workers,
+            sockets: set,
+            desk,
+            servers: running,
+            files,
+            limits,
+        } = parts;
         let snapshot = Arc::clone(&shared.live().snapshot);
         let (shares, _) = shares::succeed(None, &snapshot, &limits, &shared.metrics);
         let mut control = Self {
@@ -135,8 +144,8 @@ impl Control {
             self.ending.push((until, era));
         }
         self.shared.replace(Live::new(Arc::clone(&new), &self.shared.metrics));
-        self.registry.upstreams.succeed(&before.snapshot.upstreams, &new.upstreams, Instant::now());
-        self.checker.update(&new.upstreams);
+        self.registry.upstreams.succeed(&before.snapshot.upstreams, &new.upstreams);
+        self.checker = Checker::start(&new.upstreams);
         self.certificates = certificates::watch(&new, &self.shared.metrics);
         self.sockets.commit(&new.listeners, sockets);
         self.servers.commit(servers, &self.shared, &self.desk);
@@ -179,7 +188,12 @@ impl Control {
     /// doing. `others` accept at our sockets from now on.
     pub(super) fn drain(&mut self, others: bool) {
         self.shared.drain();
-        for era in self.shares.values().map(|share| &share.era).chain(self.ending.iter().map(|(_, era)| era)) {
+        for era in self
+            .shares
+            .values()
+            .map(|share| &share.era)
+            .chain(self.ending.iter().map(|(_, era)| era))
+        {
             era.advance(Stage::Closing);
         }
         for worker in &self.workers {

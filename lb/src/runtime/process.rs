@@ -63,10 +63,8 @@ pub fn run(
     let files = descriptors::raise_limit();
     let room = descriptors::room(process.max_connections, files);
     tracing::info!(max_connections = room, open_files = files, "limits");
-    let limits = Limits {
-        room: Arc::new(Room::new(room)),
-        descriptors: descriptors::for_clients(files),
-    };
+    let limits =
+        Limits { room: Arc::new(Room::new(room)), descriptors: descriptors::for_clients(files) };
 
     // Everything that can fail for the operator's reasons comes first.
     let mut sockets = SocketSet::new(process.workers, Vec::new());
@@ -232,7 +230,11 @@ impl Serving {
         }
     }
 
-    async fn reload(&mut self, file: &mut ConfigFile, trigger: Trigger) -> Option<Arc<ReloadReport>> {
+    async fn reload(
+        &mut self,
+        file: &mut ConfigFile,
+        trigger: Trigger,
+    ) -> Option<Arc<ReloadReport>> {
         if !matches!(self.stage, Stage::Serving) {
             tracing::warn!("the process is stopping; the configuration is not read again");
             return None;

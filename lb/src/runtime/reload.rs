@@ -35,8 +35,7 @@ pub(super) async fn reload(control: &mut Control, trigger: Trigger) -> Arc<Reloa
     let begun = Instant::now();
     let (file, registry) = (control.config.clone(), Arc::clone(&control.registry));
     // Beside the checks and the status server, which go on meanwhile.
-    let compiled =
-        tokio::task::spawn_blocking(move || compile_file(&file, &registry)).await;
+    let compiled = tokio::task::spawn_blocking(move || compile_file(&file, &registry)).await;
     let mut report = ReloadReport {
         outcome: Outcome::Failed,
         trigger: trigger.name(),
@@ -72,14 +71,15 @@ fn apply(control: &mut Control, compiled: Compiled, report: &mut ReloadReport) {
             return;
         }
     };
-    report.needs_new_process =
-        changes::needs_new_process(control.workers.len(), ready.process());
+    report.needs_new_process = changes::needs_new_process(control.workers.len(), ready.process());
     match control.commit(ready) {
         Ok(changes) => {
             report.outcome = Outcome::Applied;
             report.changes = changes;
         }
-        Err(error) => report.error = Some(format!("a socket cannot be handed to its worker: {error}")),
+        Err(error) => {
+            report.error = Some(format!("a socket cannot be handed to its worker: {error}"))
+        }
     }
 }
 

@@ -157,7 +157,10 @@ fn bind_admin(address: &BindAddress) -> Result<Bound, StartError> {
         let only_us = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(path, only_us)?;
     }
-    sockets.bound.pop().ok_or_else(|| StartError::System(std::io::ErrorKind::AddrNotAvailable.into()))
+    sockets
+        .bound
+        .pop()
+        .ok_or_else(|| StartError::System(std::io::ErrorKind::AddrNotAvailable.into()))
 }
 
 fn copied<T>(what: &str, copy: std::io::Result<T>) -> Option<T> {

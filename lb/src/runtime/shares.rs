@@ -55,9 +55,10 @@ pub(super) fn succeed(
         };
         shares.insert(Arc::clone(&listener.name), share);
     }
-    let ended = old.into_iter().flat_map(|(_, shares)| shares.values()).filter(|share| {
-        !shares.values().any(|other| Arc::ptr_eq(&other.era, &share.era))
-    });
+    let ended = old
+        .into_iter()
+        .flat_map(|(_, shares)| shares.values())
+        .filter(|share| !shares.values().any(|other| Arc::ptr_eq(&other.era, &share.era)));
     let ended = ended.map(|share| Arc::clone(&share.era)).collect();
     (shares, ended)
 }

@@ -94,7 +94,8 @@ async fn work(
     let sweeping = Arc::clone(&engine);
     tokio::spawn(async move { sweeping.lane.sweep().await });
     let (alive, mut all_closed) = mpsc::channel::<()>(1);
-    let mut acceptors = Acceptors { shared, engine, alive, accepting: HashMap::new() };
+    let mut acceptors =
+        Acceptors { shared, engine, alive, accepting: HashMap::new(), contexts: HashMap::new() };
     // None: the process's main thread is gone, and with it every reason to go on.
     while let Some(order) = orders.recv().await {
         match order {
@@ -135,6 +136,8 @@ struct Acceptors<'s> {
     engine: Arc<Engine>,
     alive: mpsc::Sender<()>,
     accepting: HashMap<SocketId, watch::Sender<Accepting>>,
+    /// By the listener's name.
+    contexts: HashMap<Arc<str>, Arc<AcceptContext>>,
 }
 
 impl Acceptors<'_> {
@@ -149,20 +152,28 @@ impl Acceptors<'_> {
             }
             stays
         });
-        let mut contexts: HashMap<Arc<str>, Arc<AcceptContext>> = HashMap::new();
+        self.contexts.retain(|name, _| snapshot.listeners.named(name).is_some());
         for (id, Place { socket, share }) in places {
             let name = share.era.name();
             let Some(listener) = snapshot.listeners.named(name) else { continue };
-            let context = contexts.entry(Arc::clone(name)).or_insert_with(|| {
-                Arc::new(AcceptContext::new(
-                    listener,
-                    &share,
-                    Arc::clone(&self.engine),
-                    &self.shared.metrics,
-                    self.alive.clone(),
-                ))
-            });
-            let context = Accepting::Into(Arc::clone(context));
+            // Kept where nothing has changed: every connection holds the one it came
+            // in with.
+            let known = self.contexts.get(name).filter(|known| known.is_for(listener, &share));
+            let context = match known {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let context = Arc::new(AcceptContext::new(
+                        listener,
+                        &share,
+                        Arc::clone(&self.engine),
+                        &self.shared.metrics,
+                        self.alive.clone(),
+                    ));
+                    self.contexts.insert(Arc::clone(name), Arc::clone(&context));
+                    context
+                }
+            };
+            let context = Accepting::Into(context);
             match (self.accepting.get(&id), socket) {
                 (Some(accepting), _) => {
                     accepting.send_replace(context);

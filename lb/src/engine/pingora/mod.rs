@@ -76,21 +76,19 @@ impl Engine {
         arrived: Arrived,
     ) -> Option<ReusedHttpStream> {
         let proxy = self.proxies.of(arrived.0.upstream());
+        let era = arrived.0.connection.as_ref().map(|connection| Arc::clone(&connection.era));
         let carried =
             ARRIVED.scope(Cell::new(Some(arrived)), proxy.process_new_http(session, &self.never));
-        deadline::with_deadline(carried).await
+        deadline::with_deadline(carried, era.as_deref(), self.shared.cuts()).await.flatten()
     }
 
     /// Decides about an HTTP/2 request and carries it.
-    pub async fn carry_http2(
-        &self,
-        session: Http2Session,
-        connection: &Arc<Connection>,
-    ) {
+    pub async fn carry_http2(&self, session: Http2Session, connection: &Arc<Connection>) {
         let session = ServerSession::new_http2(session);
         let started = (Instant::now(), SystemTime::now());
         let header = session.req_header();
-        let exchange = arrival::arrive(connection.era.live(&self.shared), connection, header, false, started);
+        let exchange =
+            arrival::arrive(connection.era.live(&self.shared), connection, header, false, started);
         self.carry(session, Arrived(exchange)).await;
     }
 }
