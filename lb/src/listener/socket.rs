@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
@@ -233,6 +233,15 @@ fn listen_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListen
     Ok(socket.into())
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
 impl Bound {
     /// The same socket once more: one queue, of which each connection goes to
     /// whoever is first.
@@ -245,11 +254,7 @@ impl Bound {
 
     /// Tells sockets apart; copies of one are the same.
     pub fn inode(&self) -> Option<u64> {
-        let stat = match self {
-            Self::Tcp(listener) => nix::sys::stat::fstat(listener),
-            Self::Unix(listener) => nix::sys::stat::fstat(listener),
-        };
-        stat.ok().map(|stat| stat.st_ino)
+        nix::sys::stat::fstat(self).ok().map(|stat| stat.st_ino)
     }
 
     /// What it is bound to.
