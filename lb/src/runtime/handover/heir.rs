@@ -93,7 +93,7 @@ impl Inheritance {
                     _ => {
                         tracing::warn!(
                             index,
-                            "a socket of the service manager is no listening stream socket"
+                            "a socket of the service manager is none that accepts streams"
                         );
                         continue;
                     }
