@@ -136,3 +136,28 @@ async fn process_1_hands_nothing_over_and_drains_when_told() {
     assert_eq!(lb.exit_code().await, Some(0));
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
+
+/// The value of a key of a unit, as it stands in the file.
+fn values<'u>(unit: &'u str, key: &str) -> Vec<&'u str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn the_unit_that_is_shipped_says_what_the_program_understands() {
+    let unit = include_str!("../../../config/systemd/lb.service");
+    assert_eq!(values(unit, "Type"), ["notify"]);
+    let commands: Vec<_> = ["ExecStart", "ExecReload"]
+        .iter()
+        .flat_map(|key| values(unit, key))
+        .filter_map(|line| line.strip_prefix("/usr/local/bin/"))
+        .collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        let words = command.split_whitespace();
+        <lb::cli::Arguments as clap::Parser>::try_parse_from(words)
+            .unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+    // The defaults of shutdown.delay and shutdown.drain_timeout.
+    let stop: u64 = values(unit, "TimeoutStopSec")[0].parse().unwrap();
+    assert!(stop > 30, "{stop}");
+}
