@@ -120,7 +120,7 @@ async fn the_new_process_reads_the_configuration_of_today() {
     let family = Family::start(&yaml(&origin)).await;
     let config = std::fs::read_to_string(family.config()).unwrap();
     let config =
-        config.replace("  https: { bind", "  more: { bind: [\"127.0.0.1:0\"] }\n  https: { bind");
+        config.replace("  https: {", "  more: { bind: [\"127.0.0.1:0\"] }\n  https: {");
     std::fs::write(family.config(), config).unwrap();
     family.hand_over().await;
     let line = family.lb.logged("listener=more ").await;
