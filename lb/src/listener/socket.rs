@@ -311,6 +311,28 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// A connection that waits now, whether or not the runtime knows of it yet.
+    /// `WouldBlock` if there is none.
+    pub(super) fn accept_now(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener, local) => {
+                let (socket, peer) = SockRef::from(listener).accept()?;
+                socket.set_nonblocking(true)?;
+                let stream = TcpStream::from_std(socket.into())?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let local = local.or_else(|| stream.local_addr().ok());
+                Ok(Accepted::Tcp { stream, peer, local })
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = SockRef::from(listener).accept()?;
+                socket.set_nonblocking(true)?;
+                Ok(Accepted::Unix(UnixStream::from_std(socket.into())?))
+            }
+        }
+    }
+}
+
 impl Accepted {
     /// A connection that was let in.
     pub(super) fn into_raw(self, held: Held) -> Raw {

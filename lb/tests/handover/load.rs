@@ -119,8 +119,7 @@ async fn the_new_process_reads_the_configuration_of_today() {
     let origin = Origin::named("served").await;
     let family = Family::start(&yaml(&origin)).await;
     let config = std::fs::read_to_string(family.config()).unwrap();
-    let config =
-        config.replace("  https: {", "  more: { bind: [\"127.0.0.1:0\"] }\n  https: {");
+    let config = config.replace("  https: {", "  more: { bind: [\"127.0.0.1:0\"] }\n  https: {");
     std::fs::write(family.config(), config).unwrap();
     family.hand_over().await;
     let line = family.lb.logged("listener=more ").await;
@@ -137,4 +136,24 @@ async fn the_new_process_reads_the_configuration_of_today() {
     gone(second).await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
     assert_eq!(Client::plain().text(&family.lb.url("/")).await, "served");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_when_the_process_stops_is_served_too() {
+    let origin = Origin::named("served").await;
+    let mut lb = crate::support::Lb::start(&yaml(&origin)).await;
+    signal(lb.pid(), "STOP");
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let mut connection = RawConnection::open(lb.address("http")).await;
+        connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        waiting.push(connection);
+    }
+    signal(lb.pid(), "TERM");
+    signal(lb.pid(), "CONT");
+    for mut connection in waiting {
+        let answer = connection.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("served"), "{answer}");
+    }
+    assert_eq!(lb.exit_code().await, Some(0));
 }
