@@ -1,4 +1,4 @@
-//! Where endpoint state outlives a snapshot.
+//! Where the state of endpoints, and what is known of names, outlives a snapshot.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,23 +7,24 @@ use std::sync::{Arc, Weak};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{EndpointState, FirstRound, RetryBudget};
+use super::{DnsName, EndpointState, FirstRound, RetryBudget, Target};
 use crate::values::EndpointAddress;
 
-/// Endpoint state by identity: the upstream's name and the address. A new
-/// snapshot finds the counters and the health of what it shares with the old.
+/// What outlives a snapshot, by the upstream's name. A new snapshot finds the
+/// counters and the health of what it shares with the old.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: Mutex<HashMap<Identity, Weak<EndpointState>>>,
     upstreams: Mutex<HashMap<Arc<str>, Weak<Shared>>>,
 }
 
-/// The upstream's name and the endpoint's address.
-type Identity = (Arc<str>, EndpointAddress);
-
-/// What outlives a snapshot for an upstream as a whole.
-#[derive(Debug, Default)]
+/// What outlives a snapshot for one upstream.
+#[derive(Debug)]
 pub struct Shared {
+    upstream: Arc<str>,
+    /// By where connections go. There are several for one target if it is called by
+    /// several names.
+    endpoints: Mutex<HashMap<Target, Vec<Weak<EndpointState>>>>,
+    names: Mutex<HashMap<Arc<str>, Weak<DnsName>>>,
     /// Retries against requests.
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
@@ -35,6 +36,55 @@ pub struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(upstream: Arc<str>) -> Self {
+        Self {
+            upstream,
+            endpoints: Mutex::default(),
+            names: Mutex::default(),
+            budget: RetryBudget::default(),
+            first_round: FirstRound::default(),
+            requests_left: AtomicU64::new(0),
+            idle: Arc::default(),
+        }
+    }
+
+    /// The state of an endpoint, made when it is new. The same address by another
+    /// name is another endpoint, as TLS asks it for another name, of the same
+    /// health.
+    pub(super) fn endpoint(
+        &self,
+        address: &EndpointAddress,
+        target: &Target,
+    ) -> Arc<EndpointState> {
+        let mut endpoints = self.endpoints.lock();
+        let known = endpoints.get(target).map_or(&[][..], Vec::as_slice);
+        let known: Vec<_> = known.iter().filter_map(Weak::upgrade).collect();
+        if let Some(same) = known.iter().find(|state| state.address() == address) {
+            return Arc::clone(same);
+        }
+        endpoints.retain(|_, states| {
+            states.retain(|state| state.strong_count() > 0);
+            !states.is_empty()
+        });
+        let upstream = Arc::clone(&self.upstream);
+        let alike = known.last().map(|alike| &**alike);
+        let state = Arc::new(EndpointState::new(upstream, address.clone(), target.clone(), alike));
+        endpoints.entry(target.clone()).or_default().push(Arc::downgrade(&state));
+        state
+    }
+
+    /// What is known of a name.
+    pub(super) fn name(&self, name: &str) -> Arc<DnsName> {
+        let mut names = self.names.lock();
+        if let Some(known) = names.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        names.retain(|_, name| name.strong_count() > 0);
+        let new = Arc::new(DnsName::new(Arc::clone(&self.upstream), name));
+        names.insert(Arc::clone(new.name()), Arc::downgrade(&new));
+        new
+    }
+
     /// Keeps what an endpoint that leaves has counted.
     pub(super) fn endpoint_left(&self, state: &EndpointState) {
         state.leave(|requests| {
@@ -74,19 +124,6 @@ impl Drop for Idle {
 }
 
 impl Registry {
-    /// The state of an endpoint, made when it is new.
-    pub fn endpoint(&self, upstream: &Arc<str>, address: &EndpointAddress) -> Arc<EndpointState> {
-        let mut endpoints = self.endpoints.lock();
-        let identity = (Arc::clone(upstream), address.clone());
-        if let Some(known) = endpoints.get(&identity).and_then(Weak::upgrade) {
-            return known;
-        }
-        endpoints.retain(|_, state| state.strong_count() > 0);
-        let state = Arc::new(EndpointState::new(Arc::clone(upstream), address.clone()));
-        endpoints.insert(identity, Arc::downgrade(&state));
-        state
-    }
-
     /// What an upstream shares between snapshots, made when it is new.
     pub fn shared(&self, upstream: &Arc<str>) -> Arc<Shared> {
         let mut upstreams = self.upstreams.lock();
@@ -94,7 +131,7 @@ impl Registry {
             return known;
         }
         upstreams.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(Arc::clone(upstream)));
         upstreams.insert(Arc::clone(upstream), Arc::downgrade(&shared));
         shared
     }
@@ -104,23 +141,41 @@ impl Registry {
 mod tests {
     use super::*;
 
+    fn endpoint(shared: &Shared, address: &str) -> Arc<EndpointState> {
+        let target = Target::Tcp("10.0.0.1:80".parse().unwrap());
+        shared.endpoint(&address.parse().unwrap(), &target)
+    }
+
     #[test]
     fn the_same_endpoint_keeps_its_counters() {
         let registry = Registry::default();
-        let upstream: Arc<str> = "api".into();
-        let address: EndpointAddress = "10.0.0.1:80".parse().unwrap();
-        let old = registry.endpoint(&upstream, &address);
+        let api = registry.shared(&"api".into());
+        let old = endpoint(&api, "10.0.0.1:80");
         old.begin();
-        let new = registry.endpoint(&upstream, &address);
+        let new = endpoint(&registry.shared(&"api".into()), "10.0.0.1:80");
         assert_eq!(new.in_flight(), 1);
         assert!(Arc::ptr_eq(&old, &new));
-        let other = registry.endpoint(&"web".into(), &address);
-        assert_eq!(other.in_flight(), 0);
+        assert_eq!(endpoint(&registry.shared(&"web".into()), "10.0.0.1:80").in_flight(), 0);
         drop((old, new));
-        assert_eq!(
-            registry.endpoint(&upstream, &address).in_flight(),
-            0,
-            "what nobody holds is forgotten"
-        );
+        assert_eq!(endpoint(&api, "10.0.0.1:80").in_flight(), 0, "what nobody holds is forgotten");
+    }
+
+    #[test]
+    fn the_same_address_by_another_name_has_its_health() {
+        let registry = Registry::default();
+        let api = registry.shared(&"api".into());
+        let old = endpoint(&api, "a.test:80");
+        old.health.assume_healthy();
+        let new = endpoint(&api, "b.test:80");
+        assert_ne!(old.id(), new.id());
+        assert!(new.is_checked_healthy());
+        assert_eq!(old.label(), new.label());
+        assert!(!endpoint(&registry.shared(&"web".into()), "b.test:80").is_checked_healthy());
+        // One that left and is only still busy says nothing about now.
+        api.endpoint_left(&old);
+        api.endpoint_left(&new);
+        assert!(!endpoint(&api, "c.test:80").is_checked_healthy());
+        old.enter();
+        assert!(!old.is_checked_healthy());
     }
 }
