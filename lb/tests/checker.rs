@@ -3,12 +3,17 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "e2e/support/dns.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared with tests that need more of it")]
+mod dns;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dns::DnsServer;
 use lb::compile::compile_text;
 use lb::upstream::{Checker, Placement, Registry, Tried, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -225,4 +230,50 @@ async fn a_new_upstream_has_a_first_round() {
     assert!(!both[1].shared.first_round.is_over());
     both[1].shared.first_round.wait().await;
     assert_eq!(available(&both[1]), 0, "it is over when all were asked, well or not");
+}
+
+/// One upstream, `api`, whose endpoint has a name.
+fn named(registry: &Registry, server: &DnsServer, more: &str) -> Arc<Upstream> {
+    let yaml = format!(
+        r#"
+version: 1
+dns: {{ servers: ["{}"] }}
+listeners: {{ http: {{ bind: ["127.0.0.1:80"] }} }}
+upstreams: {{ api: {{ endpoints: [{{ address: "api.test:80" }}{more}] }} }}
+virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstream: api }}] }}]
+"#,
+        server.address
+    );
+    let compiled = compile_text(&yaml, Path::new("."), &|_| None, registry);
+    assert!(!compiled.has_errors(), "{:#?}", compiled.problems);
+    Arc::clone(&compiled.snapshot.unwrap().upstreams[0])
+}
+
+fn labels(upstream: &Upstream) -> Vec<String> {
+    let members = upstream.members();
+    members.endpoints.iter().map(|endpoint| endpoint.state.label().to_string()).collect()
+}
+
+#[tokio::test]
+async fn names_are_followed_on_and_other_servers_are_asked_at_once() {
+    let registry = Registry::default();
+    let (first, second) = (DnsServer::start().await, DnsServer::start().await);
+    first.set("api.test", &["10.0.0.1", "10.0.0.2"], 3600);
+    second.set("api.test", &["10.0.0.2", "10.0.0.3"], 3600);
+    let old = named(&registry, &first, "");
+    assert!(labels(&old).is_empty(), "compiling asks nobody");
+    let mut checker = Checker::start(&[Arc::clone(&old)]);
+    old.shared.first_round.wait().await;
+    assert_eq!(labels(&old), ["10.0.0.1:80", "10.0.0.2:80"]);
+
+    let same = named(&registry, &first, r#", { address: "10.0.0.9:80" }"#);
+    assert_eq!(labels(&same), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.9:80"], "known at once");
+    checker.update(&[Arc::clone(&same)]);
+    many_checks_elsewhere().await;
+    assert_eq!(first.asked("api.test"), 1, "its answer is still valid");
+    let other = named(&registry, &second, "");
+    checker.update(&[Arc::clone(&other)]);
+    assert_eq!(labels(&other), ["10.0.0.1:80", "10.0.0.2:80"]);
+    until("the other server's answer", || labels(&other) == ["10.0.0.2:80", "10.0.0.3:80"]).await;
+    assert_eq!((first.asked("api.test"), second.asked("api.test")), (1, 1));
 }

@@ -26,6 +26,14 @@ pub struct Endpoint {
     pub state: Arc<EndpointState>,
 }
 
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        // Destructured so that a new field cannot be forgotten here.
+        let Self { weight, state } = self;
+        *weight == other.weight && state.id() == other.state.id()
+    }
+}
+
 impl Members {
     /// Those that the sources have now, with room for others later.
     pub fn of(sources: &[Source], algorithm: Algorithm, shared: &Shared) -> ArcSwap<Self> {
@@ -72,8 +80,7 @@ impl Upstream {
 
     fn replace_members(&self, endpoints: Vec<Endpoint>, before: &[Endpoint]) {
         let now = self.members.load_full();
-        let key = |endpoint: &Endpoint| (endpoint.state.id(), endpoint.weight);
-        if !now.endpoints.iter().map(key).eq(endpoints.iter().map(key)) {
+        if now.endpoints != endpoints {
             self.members.store(Arc::new(Members::new(endpoints, self.algorithm)));
         }
         let new = self.members();

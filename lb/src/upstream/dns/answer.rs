@@ -78,8 +78,9 @@ impl Answer {
         let unusable: Vec<IpAddr> =
             found.iter().copied().filter(|address| !is_usable(*address)).collect();
         found.retain(|address| is_usable(*address));
-        let mut remark = (!unusable.is_empty())
-            .then(|| format!("no endpoint can have these addresses: {unusable:?}"));
+        let mut remark = unusable.iter().min().map(|one| {
+            format!("{} of its addresses cannot be used, among them {one}", unusable.len())
+        });
         if found.is_empty() {
             let failure = failure.or_else(|| remark.take()).or_else(|| missing.map(str::to_owned));
             let failure = failure.or_else(|| Some("the answer has no address".to_owned()));
@@ -116,8 +117,12 @@ impl Outcome {
 /// Whether one can connect to an address. 0.0.0.0 would be this machine: what some
 /// filters answer for names that they block.
 fn is_usable(address: IpAddr) -> bool {
-    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    !(address.is_unspecified() || address.is_multicast() || is_broadcast)
+    let is_unusable = match address {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        // Of which link, an answer does not say.
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(is_unusable || address.is_unspecified() || address.is_multicast())
 }
 
 #[cfg(test)]
@@ -168,7 +173,7 @@ mod tests {
             (missing(), missing()),
             (failed(), failed()),
             (missing(), failed()),
-            (found("0.0.0.0", 10), found(":: ff02::1", 10)),
+            (found("0.0.0.0", 10), found(":: ff02::1 fe80::1", 10)),
             (found("255.255.255.255 224.0.0.1", 10), failed()),
             (found("", 10), missing()),
         ] {

@@ -12,6 +12,7 @@ use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::DnsSettings;
@@ -22,6 +23,10 @@ const HOSTS: &str = "/etc/hosts";
 
 /// How long an entry of the hosts file is used before the file is looked at again.
 const HOSTS_TTL: Duration = Duration::from_secs(10);
+
+/// Look-ups at once. Each holds a socket or two, and thousands of names are looked up
+/// together when we start.
+const MOST_LOOK_UPS: usize = 64;
 
 /// Whom the C library asks when `resolv.conf` names nobody.
 const LOCAL_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
@@ -36,6 +41,7 @@ pub(in crate::upstream) struct Resolver {
     settings: DnsSettings,
     /// Read again when one of the system's files changes.
     client: Mutex<Option<(Stamps, Arc<Client>)>>,
+    room: Semaphore,
 }
 
 /// When the system's files were changed, and how long they are.
@@ -57,7 +63,7 @@ impl std::fmt::Debug for Client {
 
 impl Resolver {
     pub(in crate::upstream) fn new(settings: DnsSettings) -> Self {
-        Self { settings, client: Mutex::default() }
+        Self { settings, client: Mutex::default(), room: Semaphore::new(MOST_LOOK_UPS) }
     }
 
     pub(in crate::upstream) fn settings(&self) -> &DnsSettings {
@@ -76,6 +82,8 @@ impl Resolver {
         if let Some(answer) = client.in_hosts(&name) {
             return answer;
         }
+        // Err: it is never closed.
+        let _room = self.room.acquire().await;
         let deadline = Instant::now() + self.settings.timeout;
         let mut answer = Answer::failed(NO_ANSWER);
         for candidate in candidates(&name, &client.search, client.ndots) {
@@ -112,7 +120,7 @@ impl Client {
     fn new(settings: &DnsSettings) -> Result<Self, NetError> {
         let (config, mut options) = if settings.servers.is_empty() {
             system_conf::read_system_conf().unwrap_or_else(|error| {
-                tracing::warn!(%error, file = RESOLV_CONF, "cannot be used; asking {LOCAL_SERVER} for names");
+                tracing::warn!(%error, file = RESOLV_CONF, "the resolver configuration cannot be used; asking {LOCAL_SERVER}");
                 (servers(&[LOCAL_SERVER]), ResolverOpts::default())
             })
         } else {
@@ -128,7 +136,7 @@ impl Client {
         // When to ask again is ours to say.
         options.cache_size = 0;
         let hosts = Hosts::from_system().unwrap_or_else(|error| {
-            tracing::warn!(%error, file = HOSTS, "cannot be read");
+            tracing::warn!(%error, file = HOSTS, "the hosts file cannot be read");
             Hosts::default()
         });
         let provider = TokioRuntimeProvider::default();
