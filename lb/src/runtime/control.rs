@@ -17,7 +17,7 @@ use crate::admin::Desk;
 use crate::engine::{Era, Live, Shared, Stage};
 use crate::observe::AccessLog;
 use crate::snapshot::{Registry, Snapshot};
-use crate::upstream::Checker;
+use crate::upstream::{self, Checker};
 
 /// What the process is made of.
 pub(super) struct Control {
@@ -155,9 +155,15 @@ impl Control {
             era.end(Arc::clone(&before));
             self.ending.push((until, era));
         }
+        // Before it takes requests: endpoints of the old snapshot stay where none of
+        // the new is known to be healthy yet.
+        self.checker.update(&new.upstreams);
         self.shared.replace(Live::new(Arc::clone(&new), &self.shared.metrics));
-        self.registry.upstreams.succeed(&before.snapshot.upstreams, &new.upstreams);
-        self.checker = Checker::start(&new.upstreams);
+        for upstream in &before.snapshot.upstreams {
+            if !new.upstreams.iter().any(|other| other.name == upstream.name) {
+                upstream::Registry::upstream_left(upstream);
+            }
+        }
         self.certificates = certificates::watch(&new, &self.shared.metrics);
         self.sockets.commit(&new.listeners, sockets);
         self.servers.commit(servers, &self.shared, &self.desk);
