@@ -1,7 +1,6 @@
 //! Signals and stopping.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
