@@ -34,7 +34,8 @@ pub use listeners::{
     UnknownSni,
 };
 pub use policy::{
-    Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryOn, Timeouts,
+    Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryItem, RetryOn,
+    Timeouts,
 };
 pub use problem::{Problem, Problems, Severity, did_you_mean};
 pub use process::{AccessLog, ClientIp, LogFormat, Shutdown, Status, Workers};

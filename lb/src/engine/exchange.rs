@@ -62,6 +62,8 @@ pub(crate) struct Exchange {
     pub(super) body_received: u64,
     /// The most body bytes of any attempt: beyond it they come from the client.
     pub(super) body_high_water: u64,
+    /// A response was put aside for its status, and another endpoint is asked.
+    pub(super) set_aside: bool,
     /// A response head was handed to the client.
     pub(super) responding: bool,
     pub(super) cause: Option<Cause>,
@@ -110,6 +112,7 @@ impl Exchange {
             first_byte_time: None,
             body_received: 0,
             body_high_water: 0,
+            set_aside: false,
             responding: false,
             cause: None,
             error: None,

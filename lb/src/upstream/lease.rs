@@ -81,13 +81,12 @@ impl Upstream {
     /// those that already failed this request.
     pub fn lease(&self, placement: Placement, tried: &Tried) -> Result<Lease, NoEndpoint> {
         let Placement { random, key, now } = placement;
-        let usable = |state: &EndpointState| {
-            (self.check.is_none() || state.is_checked_healthy()) && state.is_resolved()
-        };
         let pick = |available: &dyn Fn(usize, &EndpointState) -> bool| {
             self.picker.pick(
                 &self.endpoints,
-                |index, endpoint| usable(&endpoint.state) && available(index, &endpoint.state),
+                |index, endpoint| {
+                    self.is_usable(&endpoint.state) && available(index, &endpoint.state)
+                },
                 random,
                 key,
             )
@@ -100,6 +99,22 @@ impl Upstream {
         let state = Arc::clone(&self.endpoints[index].state);
         state.begin();
         Ok(Lease { state, index })
+    }
+
+    /// Whether there is another endpoint than that of `lease` which would be chosen
+    /// for its sake: healthy, and not tried.
+    pub fn has_another(&self, lease: &Lease, tried: &Tried, now: Instant) -> bool {
+        self.endpoints.iter().enumerate().any(|(index, endpoint)| {
+            index != lease.index
+                && !tried.contains(index)
+                && self.is_usable(&endpoint.state)
+                && !endpoint.state.is_ejected(now)
+        })
+    }
+
+    /// Whether active checks and name resolution let it take traffic.
+    fn is_usable(&self, state: &EndpointState) -> bool {
+        (self.check.is_none() || state.is_checked_healthy()) && state.is_resolved()
     }
 
     /// Takes in a failure of a real request on a leased endpoint: an active
@@ -132,11 +147,7 @@ impl Upstream {
     pub fn available(&self, now: Instant) -> usize {
         self.endpoints
             .iter()
-            .filter(|endpoint| {
-                (self.check.is_none() || endpoint.state.is_checked_healthy())
-                    && endpoint.state.is_resolved()
-                    && !endpoint.state.is_ejected(now)
-            })
+            .filter(|endpoint| self.is_usable(&endpoint.state) && !endpoint.state.is_ejected(now))
             .count()
     }
 }

@@ -23,7 +23,7 @@ pub use host::{HostPattern, normalise_host};
 pub use key::KeyPart;
 pub use rate::Rate;
 pub use size::ByteSize;
-pub use status::StatusRange;
+pub use status::{StatusRange, StatusSet};
 
 /// Why a leaf could not be parsed: a message for the operator, lower case,
 /// without the position (the caller knows it).

@@ -5,6 +5,7 @@
 mod balancing;
 mod bodies;
 mod engines;
+mod failing_over;
 mod failover;
 mod forwarding;
 mod lane;

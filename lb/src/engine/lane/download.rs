@@ -14,6 +14,7 @@ use super::upload::{Upload, write_last_chunk};
 use super::workspace::{ROOM, Workspace};
 use crate::engine::edits::Edits;
 use crate::engine::exchange::Exchange;
+use crate::engine::retry::{self, Repeat};
 use crate::engine::{LiveUpstream, Shared, Taking, attempt};
 use crate::head::{
     BodyDecoder, CHUNK_END, ResponseFraming, ResponseHead, ResponseLimits, ResponseScanner, Slots,
@@ -55,6 +56,8 @@ pub(super) enum Phase {
     End,
     /// The endpoint has switched protocols.
     Tunnel,
+    /// The response is put aside: another endpoint is asked.
+    Aside,
 }
 
 /// What a response is judged by.
@@ -64,6 +67,13 @@ pub(super) struct Scene<'s> {
     pub(super) exchange: &'s mut Exchange,
     pub(super) target: &'s LiveUpstream,
     pub(super) shared: &'s Shared,
+}
+
+impl Scene<'_> {
+    /// What of the request could be sent again.
+    fn repeat(&self) -> Repeat {
+        Repeat { held: self.upload.held, idempotent: self.request.idempotent }
+    }
 }
 
 impl Download {
@@ -98,6 +108,11 @@ impl Download {
         self.phase == Phase::Tunnel
     }
 
+    /// Whether the response is not for the client, and another endpoint is asked.
+    pub(super) fn is_put_aside(&self) -> bool {
+        self.phase == Phase::Aside
+    }
+
     /// Passes on what there is. Ready when the client has all of it; `moved` says
     /// whether it waits for the client otherwise, or for the endpoint.
     pub(super) fn poll<C: ClientStream>(
@@ -112,6 +127,9 @@ impl Download {
         loop {
             if self.direct == 0 {
                 self.stage(work, scene)?;
+            }
+            if self.is_put_aside() {
+                return Poll::Ready(Ok(()));
             }
             // A body that comes right behind its head leaves with it.
             let waits_for_more = self.phase == Phase::Body && !self.committed && self.direct == 0;
@@ -276,6 +294,11 @@ impl Download {
             work.response.take(length);
             return Ok(());
         }
+        if !self.has_begun() && retry::may_put_aside(scene.exchange, head.status, scene.repeat()) {
+            let _ = self.begin_body(&head, work.noted.method(), scene);
+            work.response.take(length);
+            return self.put_aside(work);
+        }
         let after = if head.status == 101 {
             require_switch(&head, scene.exchange, &work.noted.protocols)?;
             self.phase = Phase::Tunnel;
@@ -304,6 +327,19 @@ impl Download {
         if left > work.response.room() as u64 {
             work.enlarge_response();
         }
+        Ok(())
+    }
+
+    /// Of a body that is all there already nothing is left on the connection, which
+    /// can carry another request; any other ends with it.
+    fn put_aside(&mut self, work: &mut Workspace) -> Result<(), Failure> {
+        self.phase = Phase::Aside;
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        while !work.response.is_empty() && !decoder.is_done() {
+            let Ok(step) = decoder.decode(work.response.bytes()) else { break };
+            work.response.take(step.consumed);
+        }
+        self.reusable &= decoder.is_done() && work.response.is_empty();
         Ok(())
     }
 

@@ -141,6 +141,9 @@ impl Lane {
         }
         loop {
             match run.attempt(&mut exchange, client, work, alarm).await {
+                Ok(connection) if run.download.is_put_aside() => {
+                    run.put_aside(&mut exchange, connection);
+                }
                 Ok(connection) => return run.finish(exchange, connection, work),
                 Err(failed) => {
                     if !run.again(&mut exchange, &failed) {
@@ -293,6 +296,15 @@ impl Run<'_> {
         }
         // Half of an interim response cannot be taken back.
         !self.download.has_begun() && retry::may_retry(exchange, failure.kind, repeat)
+    }
+
+    /// The response is not for the client: another endpoint is asked.
+    fn put_aside(&self, exchange: &mut Exchange, connection: Connection) {
+        retry::put_aside(exchange);
+        if self.download.reusable && self.upload.finished {
+            let Lane { pools, worker, .. } = self.lane;
+            pools.keep(*worker, connection, &self.target.upstream, Instant::now());
+        }
     }
 
     /// The client has its response.

@@ -8,7 +8,7 @@ use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use super::respond;
 use crate::engine::exchange::Exchange;
-use crate::engine::retry::{Kind, Repeat, blame, is_refused_handshake, may_retry};
+use crate::engine::retry::{self, Kind, Repeat, blame, is_refused_handshake, may_retry};
 use crate::response::{Cause, Fault};
 
 /// Ends the exchange with an answer of our own.
@@ -60,6 +60,11 @@ pub(super) fn exchange_failed(
 ) -> BError {
     if let Some(deadline) = &exchange.deadline {
         deadline.detach();
+    }
+    if std::mem::take(&mut exchange.set_aside) {
+        retry::put_aside(exchange);
+        error.set_retry(true);
+        return error;
     }
     if exchange.cause.is_some() {
         // Decided where it happened: the body was over its limit.
@@ -145,7 +150,7 @@ fn is_refused(error: &Error) -> bool {
 }
 
 /// What of the request could be sent again.
-fn repeat(session: &Session) -> Repeat {
+pub(super) fn repeat(session: &Session) -> Repeat {
     Repeat {
         held: !session.as_ref().retry_buffer_truncated(),
         idempotent: session.req_header().method.is_idempotent(),
