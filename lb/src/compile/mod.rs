@@ -5,6 +5,7 @@
 
 mod connections;
 mod context;
+mod failover;
 mod headers;
 mod inherit;
 mod listeners;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Context, at};
-use super::{inherit, server_tls};
+use super::{failover, inherit, server_tls};
 use crate::balance::{Picker, Ring};
 use crate::config::{
     self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, SendProxy, StatusItem,
@@ -73,6 +73,7 @@ fn compile_upstream(
         health_check,
         passive_health,
         min_healthy_percent,
+        circuit_breaker,
         timeouts,
         retry,
         keepalive,
@@ -157,6 +158,9 @@ fn compile_upstream(
             &[passive_health.as_ref(), default_passive],
             *min_healthy_percent,
         ),
+        breaker: circuit_breaker.as_ref().map(|breaker| {
+            failover::circuit_breaker(breaker, &path.join("circuit_breaker"), context)
+        }),
         idle_timeout,
         max_idle,
         budget: inherit::budget(&[retry.as_ref(), default_retry]),

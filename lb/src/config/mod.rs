@@ -8,6 +8,7 @@
 mod connections;
 mod document;
 mod expand;
+mod failover;
 mod limits;
 mod listeners;
 mod parse;
@@ -28,6 +29,7 @@ pub use connections::{
     ProxyProtocolMode, Tcp, TcpKeepalive,
 };
 pub use document::{Document, Node, Path, Position, Step, Value};
+pub use failover::CircuitBreaker;
 pub use limits::{MaxConcurrent, OneOrMany, RateLimit};
 pub use listeners::{
     Alpn, Certificate, ClientAuth, ClientAuthMode, Engine, Listener, ListenerTls, TlsVersion,

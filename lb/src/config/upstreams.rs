@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Certificate, Keepalive, OneOrMany, PassiveHealth, Retry, Timeouts};
+use super::{Certificate, CircuitBreaker, Keepalive, OneOrMany, PassiveHealth, Retry, Timeouts};
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
 /// A named group of endpoints.
@@ -29,6 +29,8 @@ pub struct Upstream {
     /// The share of endpoints that passive ejection always leaves in.
     #[schemars(range(min = 0, max = 100))]
     pub min_healthy_percent: Option<u8>,
+    /// Leaves the upstream alone while it fails most requests; never if omitted.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// How long each step of an exchange may take.
     pub timeouts: Option<Timeouts>,
     /// Idle connections.

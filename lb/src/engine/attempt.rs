@@ -7,7 +7,7 @@ use super::LiveUpstream;
 use super::exchange::Exchange;
 use crate::policy::Timeouts;
 use crate::response::Cause;
-use crate::upstream::Placement;
+use crate::upstream::{CircuitOpen, Placement, Upstream};
 
 /// What the first round may take beyond the timeout of its checks.
 const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
@@ -42,6 +42,13 @@ pub(super) fn begin(
     if remaining.is_zero() {
         return Err(Cause::RequestTimeout);
     }
+    exchange.reported = false;
+    // What an earlier probe came to was reported, or nobody will know.
+    exchange.probe = None;
+    exchange.probe = target.upstream.admit(now).map_err(|CircuitOpen(wait)| {
+        exchange.retry_after = Some(wait);
+        Cause::CircuitOpen
+    })?;
     let placement = Placement { random: fastrand::u64(..), key: exchange.placement_key, now };
     let lease =
         target.upstream.lease(placement, &exchange.tried).map_err(|_| Cause::NoHealthyEndpoint)?;
@@ -63,6 +70,32 @@ pub(super) fn connected(exchange: &mut Exchange, target: &LiveUpstream, reused: 
         let took = exchange.attempt_started.elapsed();
         target.series.connect.observe(took.as_secs_f64());
         exchange.connect_time = Some(took);
+    }
+}
+
+/// The head of a response has come, whoever will get it: what it says about the
+/// endpoint.
+pub(super) fn answered(exchange: &mut Exchange, target: &LiveUpstream, status: u16) {
+    let failure = status >= 500
+        || exchange.forward().is_some_and(|forward| forward.retry.on.statuses.contains(status));
+    report(exchange, &target.upstream, !failure);
+}
+
+/// The attempt failed without a response.
+pub(super) fn failed(exchange: &mut Exchange) {
+    let Some(live) = exchange.live.clone() else { return };
+    let Some(forward) = exchange.forward() else { return };
+    let target = &live.upstreams[forward.upstream.index()];
+    report(exchange, &target.upstream, false);
+}
+
+/// Once an attempt: what breaks off after a good head counts as served.
+fn report(exchange: &mut Exchange, upstream: &Upstream, success: bool) {
+    if !upstream.keeps_outcomes() {
+        return;
+    }
+    if exchange.lease.is_some() && !std::mem::replace(&mut exchange.reported, true) {
+        upstream.report(exchange.probe.take(), success, Instant::now());
     }
 }
 

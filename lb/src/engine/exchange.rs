@@ -10,7 +10,7 @@ use super::{Connection, Deadline, Live};
 use crate::limit::Permit;
 use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
 use crate::response::Cause;
-use crate::upstream::{EndpointState, Lease, Tried};
+use crate::upstream::{EndpointState, Lease, Probe, Tried};
 
 /// Everything that is particular to one exchange.
 pub(crate) struct Exchange {
@@ -48,6 +48,12 @@ pub(crate) struct Exchange {
     pub(super) grpc: bool,
     pub(super) permit: Option<Permit>,
     pub(super) lease: Option<Lease>,
+    /// The attempt tries an upstream whose circuit is half-open.
+    pub(super) probe: Option<Probe>,
+    /// What became of the attempt was reported.
+    pub(super) reported: bool,
+    /// When the client may try again, for answers of our own.
+    pub(super) retry_after: Option<Duration>,
     /// The endpoint of the last lease, for the log.
     pub(super) last_endpoint: Option<Arc<EndpointState>>,
     pub(super) tried: Tried,
@@ -102,6 +108,9 @@ impl Exchange {
             grpc: false,
             permit: None,
             lease: None,
+            probe: None,
+            reported: false,
+            retry_after: None,
             last_endpoint: None,
             tried: Tried::default(),
             attempts: 0,

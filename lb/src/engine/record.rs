@@ -48,6 +48,7 @@ pub(super) fn record(
         }
     }
     exchange.lease = None;
+    exchange.probe = None;
     exchange.permit = None;
     now
 }

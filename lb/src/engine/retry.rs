@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use rustls::AlertDescription;
 
+use super::attempt;
 use super::exchange::Exchange;
 use crate::response::{Cause, Fault};
+use crate::upstream::CircuitState;
 
 /// What a server says that does not like a client or its certificate (RFC 8446
 /// §6.2).
@@ -58,6 +60,7 @@ pub(super) fn blame(exchange: &mut Exchange, cause: Cause, error: &dyn Display) 
     if cause.fault() != Fault::Upstream {
         return;
     }
+    attempt::failed(exchange);
     let (Some(lease), Some(live), Some(forward)) =
         (&exchange.lease, &exchange.live, exchange.forward())
     else {
@@ -116,6 +119,7 @@ pub(super) fn put_aside(exchange: &mut Exchange) {
 fn withdraw(exchange: &Exchange) -> bool {
     let (Some(live), Some(forward)) = (&exchange.live, exchange.forward()) else { return false };
     if exchange.responding
+        || live.upstreams[forward.upstream.index()].upstream.circuit() == CircuitState::Open
         || exchange.attempts >= u32::from(forward.retry.attempts)
         || exchange.is_overdue(Instant::now())
     {

@@ -25,6 +25,8 @@ pub struct SnapshotGauges {
     requests: IntCounterVec,
     failures: IntCounterVec,
     available: IntGaugeVec,
+    circuit: IntGaugeVec,
+    opened: IntCounterVec,
     keys: IntGaugeVec,
     expiry: IntGaugeVec,
 }
@@ -34,6 +36,8 @@ impl SnapshotGauges {
     pub fn new(source: Arc<dyn SnapshotSource>) -> prometheus::Result<Self> {
         let endpoint = &["upstream", "endpoint"];
         let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), endpoint);
+        let upstream_counter =
+            |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["upstream"]);
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             IntGaugeVec::new(Opts::new(name, help), labels)
         };
@@ -62,6 +66,15 @@ impl SnapshotGauges {
                 "Endpoints that could take a request now.",
                 &["upstream"],
             )?,
+            circuit: gauge(
+                "lb_upstream_circuit_state",
+                "Of upstreams with a circuit breaker: 0 closed, 1 half-open, 2 open.",
+                &["upstream"],
+            )?,
+            opened: upstream_counter(
+                "lb_upstream_circuit_opened_total",
+                "How often the circuit breaker has opened.",
+            )?,
             keys: gauge("lb_limit_keys", "Keys that a rate limit remembers.", &["limit"])?,
             expiry: gauge(
                 "lb_certificate_expiry_timestamp_seconds",
@@ -71,17 +84,18 @@ impl SnapshotGauges {
         })
     }
 
-    fn counters(&self) -> [&IntCounterVec; 2] {
-        [&self.requests, &self.failures]
+    fn counters(&self) -> [&IntCounterVec; 3] {
+        [&self.requests, &self.failures, &self.opened]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 7] {
+    fn gauges(&self) -> [&IntGaugeVec; 8] {
         [
             &self.in_flight,
             &self.connections,
             &self.healthy,
             &self.ejected,
             &self.available,
+            &self.circuit,
             &self.keys,
             &self.expiry,
         ]
@@ -111,6 +125,11 @@ impl Collector for SnapshotGauges {
                 self.ejected.with_label_values(labels).set(i64::from(state.is_ejected(now)));
                 self.requests.with_label_values(labels).inc_by(state.requests());
                 self.failures.with_label_values(labels).inc_by(state.failures());
+            }
+            if upstream.breaker.is_some() {
+                let (breaker, labels) = (&upstream.shared.breaker, &[&*upstream.name]);
+                self.circuit.with_label_values(labels).set(breaker.state() as i64);
+                self.opened.with_label_values(labels).inc_by(breaker.opened());
             }
             self.available.with_label_values(&[&upstream.name]).set(upstream.available(now) as i64);
         }

@@ -4,8 +4,10 @@
 //! address) and live in [`Registry`]; a new snapshot finds them again. What is
 //! configured about an upstream belongs to the snapshot.
 
+mod breaker;
 mod budget;
 mod checker;
+mod circuit;
 mod endpoint;
 mod first_round;
 mod health;
@@ -13,7 +15,9 @@ mod lease;
 mod probe;
 mod registry;
 mod resolve;
+mod window;
 
+pub use breaker::{Breaker, BreakerSettings, CircuitOpen, CircuitState, Probe};
 pub use budget::{BudgetSettings, RetryBudget};
 pub use checker::Checker;
 pub use endpoint::{EndpointState, Target};
@@ -50,6 +54,8 @@ pub struct Upstream {
     pub check: Option<CheckSettings>,
     /// When failures of real requests take an endpoint out.
     pub passive: PassiveSettings,
+    /// When it is left alone.
+    pub breaker: Option<BreakerSettings>,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// How many idle connections are kept.

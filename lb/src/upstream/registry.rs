@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{EndpointState, FirstRound, RetryBudget};
+use super::{Breaker, EndpointState, FirstRound, RetryBudget};
 use crate::values::EndpointAddress;
 
 /// Endpoint state by identity: the upstream's name and the address. A new
@@ -22,14 +23,27 @@ pub struct Registry {
 type Identity = (Arc<str>, EndpointAddress);
 
 /// What outlives a snapshot for an upstream as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shared {
     /// Retries against requests.
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
+    /// Whether the upstream is left alone.
+    pub breaker: Arc<Breaker>,
     /// Idle connections that the lane keeps, over all workers.
     idle: Arc<CachePadded<AtomicUsize>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            budget: RetryBudget::default(),
+            first_round: FirstRound::default(),
+            breaker: Arc::new(Breaker::new(Instant::now())),
+            idle: Arc::default(),
+        }
+    }
 }
 
 impl Shared {

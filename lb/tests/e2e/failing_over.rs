@@ -1,6 +1,9 @@
-//! Away from endpoints that answer, and answer badly: statuses that are retried.
+//! Away from endpoints that answer, and answer badly: statuses that are retried, the
+//! circuit breaker.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http_body_util::BodyExt;
 
@@ -147,4 +150,86 @@ async fn the_budget_bounds_retries_of_statuses() {
         lb.metric("lb_upstream_retries_total", &["outcome=\"budget_exhausted\""]).await,
         3.0
     );
+}
+
+/// Answers 200 or 500, as the switch says.
+async fn switched(works: &Arc<AtomicBool>) -> Origin {
+    let works = Arc::clone(works);
+    Origin::start(move |_| {
+        let status = if works.load(Ordering::Relaxed) { 200 } else { 500 };
+        async move { respond(status, "answered") }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_fails_is_left_alone_and_tried_again() {
+    let works = Arc::new(AtomicBool::new(false));
+    let origin = switched(&works).await;
+    // Two failed times in a row show that a failed probe opens it again.
+    let lb = Lb::start(&config(
+        &[origin.address],
+        "circuit_breaker: { min_requests: 4, window: 1h, open_for: 1s, probes: 1 }",
+    ))
+    .await;
+    let client = Client::plain();
+    assert_eq!(lb.metric("lb_upstream_circuit_state", &["upstream=\"api\""]).await, 0.0);
+    for _ in 0..4 {
+        assert_eq!(client.get(&lb.url("/")).await.unwrap().status(), 500);
+    }
+    lb.logged("circuit open: too many failed requests").await;
+    // The probes fail, and the circuit opens again and again.
+    let mut refused = 0;
+    while lb.metric("lb_upstream_circuit_opened_total", &[]).await < 3.0 {
+        let response = client.get(&lb.url("/")).await.unwrap();
+        if response.status() == 503 {
+            refused += 1;
+            assert_eq!(response.headers()["retry-after"], "1");
+            let status = response.headers()["proxy-status"].to_str().unwrap().to_owned();
+            assert!(status.contains("destination_unavailable"), "{status}");
+            assert!(response.text().await.unwrap().contains("circuit_open"));
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(origin.count(), 6, "four that opened it and two probes");
+    works.store(true, Ordering::Relaxed);
+    while client.get(&lb.url("/")).await.unwrap().status() != 200 {}
+    lb.logged("circuit closed: the upstream works again").await;
+    lb.metric_becomes("lb_upstream_circuit_state", &[], 0.0).await;
+    for _ in 0..10 {
+        assert_eq!(client.get(&lb.url("/")).await.unwrap().status(), 200);
+    }
+    let line = lb.access_line(|line| line["cause"] == "circuit_open").await;
+    assert!(line.get("endpoint").is_none() && line.get("error").is_none(), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fail_open_the_circuit_too() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lb = Lb::start(&config(
+        &[nobody],
+        "circuit_breaker: { min_requests: 3, window: 1h, open_for: 1h }",
+    ))
+    .await;
+    // Three attempts, of one request: every attempt counts, and the last is no retry.
+    let first = Client::plain().get(&lb.url("/")).await.unwrap();
+    assert_eq!(first.status(), 502);
+    let second = Client::plain().get(&lb.url("/")).await.unwrap();
+    assert_eq!(second.status(), 503);
+    let wait: u64 = second.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3000..=3600).contains(&wait), "{wait}");
+    lb.metric_becomes("lb_upstream_circuit_state", &[], 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_do_wrong_opens_no_circuit() {
+    let origin = answering(404, "no").await;
+    let lb = Lb::start(&config(
+        &[origin.address],
+        "circuit_breaker: { min_requests: 1, error_rate: 1% }",
+    ))
+    .await;
+    for _ in 0..20 {
+        assert_eq!(Client::plain().get(&lb.url("/")).await.unwrap().status(), 404);
+    }
 }

@@ -294,6 +294,7 @@ impl Download {
             work.response.take(length);
             return Ok(());
         }
+        attempt::answered(scene.exchange, scene.target, head.status);
         if !self.has_begun() && retry::may_put_aside(scene.exchange, head.status, scene.repeat()) {
             let _ = self.begin_body(&head, work.noted.method(), scene);
             work.response.take(length);

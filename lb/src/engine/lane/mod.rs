@@ -293,6 +293,8 @@ impl Run<'_> {
             && !stale
         {
             retry::blame(exchange, failure.cause, failure);
+        } else if failure.cause == Cause::RequestTimeout {
+            attempt::failed(exchange);
         }
         // Half of an interim response cannot be taken back.
         !self.download.has_begun() && retry::may_retry(exchange, failure.kind, repeat)
@@ -345,7 +347,7 @@ impl Run<'_> {
         let Self { lane, request, upload, download, .. } = self;
         let cause = failure.cause;
         exchange.cause = Some(cause);
-        if cause != Cause::NoHealthyEndpoint {
+        if !cause.is_complete() {
             exchange.error = Some(failure.detail.clone().into_owned());
         }
         if matches!(cause, Cause::ClientBodyTimeout | Cause::ResponseTooSlow)

@@ -7,6 +7,7 @@ use ::pingora::proxy::{FailToProxy, Session};
 use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use super::respond;
+use crate::engine::attempt;
 use crate::engine::exchange::Exchange;
 use crate::engine::retry::{self, Kind, Repeat, blame, is_refused_handshake, may_retry};
 use crate::response::{Cause, Fault};
@@ -93,6 +94,8 @@ pub(super) fn exchange_failed(
     }
     if cause.fault() == Fault::Upstream && cause != Cause::RequestTimeout && !stale {
         blame(exchange, cause, &error);
+    } else if cause == Cause::RequestTimeout {
+        attempt::failed(exchange);
     }
     let again = may_retry(exchange, kind, repeat(session));
     note(exchange, cause, &error, again);
@@ -173,7 +176,7 @@ pub(super) async fn answer(
     let cause = exchange.cause.unwrap_or_else(|| classify(exchange, error).0);
     exchange.cause = Some(cause);
     exchange.lease = None;
-    if exchange.error.is_none() && cause != Cause::NoHealthyEndpoint {
+    if exchange.error.is_none() && !cause.is_complete() {
         exchange.error = Some(error.to_string());
     }
     // A response that began cannot be taken back, and nobody reads one after

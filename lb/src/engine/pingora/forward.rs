@@ -126,6 +126,11 @@ pub(super) fn edit_response(
         return Ok(());
     }
     require_sound(response, exchange)?;
+    let Some(live) = exchange.live.clone() else { return Ok(()) };
+    let target = exchange.forward().map(|forward| &live.upstreams[forward.upstream.index()]);
+    if let Some(target) = target {
+        attempt::answered(exchange, target, response.status.as_u16());
+    }
     if retry::may_put_aside(exchange, response.status.as_u16(), failure::repeat(session)) {
         exchange.set_aside = true;
         // Nothing else would end the attempt; the connection is closed.
@@ -138,9 +143,7 @@ pub(super) fn edit_response(
     if let Some(deadline) = &exchange.deadline {
         deadline.disarm();
     }
-    let Some(live) = exchange.live.clone() else { return Ok(()) };
-    if let Some(forward) = exchange.forward() {
-        let target = &live.upstreams[forward.upstream.index()];
+    if let Some(target) = target {
         attempt::responds(exchange, target);
     }
     if !switching {

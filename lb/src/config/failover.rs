@@ -1,0 +1,24 @@
+//! What an upstream does when its endpoints fail or are full.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::values::{Percent, Span};
+
+/// Leaves an upstream alone that fails most requests.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CircuitBreaker {
+    /// The share of failed attempts that opens the circuit.
+    pub error_rate: Option<Percent>,
+    /// Out of so many attempts at least.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_requests: Option<u32>,
+    /// How long attempts count.
+    pub window: Option<Span>,
+    /// How long requests are refused.
+    pub open_for: Option<Span>,
+    /// How many requests then try the upstream, at once and in all.
+    #[schemars(range(min = 1, max = 1000))]
+    pub probes: Option<u32>,
+}

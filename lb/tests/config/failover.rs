@@ -1,0 +1,38 @@
+//! What an upstream does when its endpoints fail or are full.
+
+use crate::support::{Place, problems_of};
+
+#[test]
+fn circuit_breakers() {
+    problems_of(
+        Place::Upstream,
+        &[
+            (
+                r#"endpoints: [{ address: "a:1" }], circuit_breaker: { error_rate: 101% }"#,
+                &[
+                    r#"5:74: upstreams.api.circuit_breaker.error_rate: the number in "101%" must be from 1 to 100"#,
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], circuit_breaker: { error_rate: 0.5 }"#,
+                &[
+                    r#"5:74: upstreams.api.circuit_breaker.error_rate: "0.5" is not a share; write 1% to 100%, as in 50%"#,
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], circuit_breaker: { window: 0s, open_for: 0s }"#,
+                &[
+                    "5:70: upstreams.api.circuit_breaker.window: must be longer than 0s",
+                    "5:84: upstreams.api.circuit_breaker.open_for: must be longer than 0s",
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], circuit_breaker: { probes: 0, min_requests: 0 }"#,
+                &[
+                    "5:70: upstreams.api.circuit_breaker.probes: must be from 1 to 1000, found the number 0",
+                    "5:87: upstreams.api.circuit_breaker.min_requests: must be from 1 to 1000000, found the number 0",
+                ],
+            ),
+        ],
+    );
+}
