@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::context::{Context, at};
 use super::{failover, inherit, server_tls};
-use crate::balance::{Picker, Ring};
+use crate::balance::Algorithm;
 use crate::config::{
     self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, SendProxy, StatusItem,
 };
@@ -14,8 +16,8 @@ use crate::limit::RateLimiter;
 use crate::snapshot::Limit;
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, Registry, TlsIdentity, Upstream,
-    UpstreamTls,
+    CheckKind, CheckSettings, Endpoint, HttpCheck, Members, Protocol, Registry, TlsIdentity,
+    Upstream, UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -121,13 +123,11 @@ fn compile_upstream(
             Arc::new([])
         }
     };
-    let picker = match balance {
-        Balance::LeastConnections => Picker::LeastConnections,
-        Balance::RoundRobin => Picker::RoundRobin,
-        Balance::Random => Picker::Random,
-        Balance::IpHash | Balance::ConsistentHash => Picker::Hash(Ring::new(
-            compiled.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight)),
-        )),
+    let algorithm = match balance {
+        Balance::LeastConnections => Algorithm::LeastConnections,
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::Random => Algorithm::Random,
+        Balance::IpHash | Balance::ConsistentHash => Algorithm::Hash,
     };
 
     let protocol = match protocol.unwrap_or(config::Protocol::Http) {
@@ -142,9 +142,9 @@ fn compile_upstream(
     let (max_idle, idle_timeout) = inherit::keepalive(&[keepalive.as_ref(), default_keepalive]);
     let shared = registry.shared(&name);
     Upstream {
-        picker,
+        algorithm,
         hash_key,
-        endpoints: compiled,
+        members: ArcSwap::from_pointee(Members::new(compiled, algorithm)),
         protocol,
         tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, clients, context),
         send_proxy: match send_proxy {

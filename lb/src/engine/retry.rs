@@ -66,12 +66,11 @@ pub(super) fn blame(exchange: &mut Exchange, cause: Cause, error: &dyn Display) 
     else {
         return;
     };
-    let index = lease.index();
-    if !exchange.tried.contains(index) {
+    if !exchange.tried.contains(lease.endpoint()) {
         let upstream = &live.upstreams[forward.upstream.index()].upstream;
         upstream.record_failure(lease, Instant::now(), cause.name());
         tracing::debug!(endpoint = %lease.endpoint().label(), %error, "attempt failed");
-        exchange.tried.insert(index);
+        exchange.tried.insert(lease.endpoint());
     }
 }
 
@@ -111,7 +110,7 @@ pub(super) fn may_put_aside(exchange: &Exchange, status: u16, repeat: Repeat) ->
 pub(super) fn put_aside(exchange: &mut Exchange) {
     if let Some(lease) = &exchange.lease {
         tracing::debug!(endpoint = %lease.endpoint().label(), "response put aside for its status");
-        exchange.tried.insert(lease.index());
+        exchange.tried.insert(lease.endpoint());
     }
 }
 

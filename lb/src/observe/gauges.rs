@@ -115,7 +115,7 @@ impl Collector for SnapshotGauges {
         self.gauges().into_iter().for_each(IntGaugeVec::reset);
         self.counters().into_iter().for_each(IntCounterVec::reset);
         for upstream in &snapshot.upstreams {
-            for endpoint in &upstream.endpoints {
+            for endpoint in &upstream.members().endpoints {
                 let state = &endpoint.state;
                 let labels: &[&str] = &[&upstream.name, state.label()];
                 let healthy = upstream.check.is_none() || state.is_checked_healthy();

@@ -23,9 +23,13 @@ pub enum Target {
     Unix(PathBuf),
 }
 
+/// The number of the next endpoint.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// Counters and health of one address of one upstream.
 #[derive(Debug)]
 pub struct EndpointState {
+    id: u64,
     upstream: Arc<str>,
     address: EndpointAddress,
     label: Arc<str>,
@@ -33,6 +37,8 @@ pub struct EndpointState {
     // Written on every exchange by every worker: each on a cache line of its own.
     in_flight: CachePadded<AtomicU32>,
     requests: CachePadded<AtomicU64>,
+    /// How many of them its upstream counts among those of endpoints that left.
+    requests_left: AtomicU64,
     turn: CachePadded<Turn>,
     connections: AtomicU32,
     failures: AtomicU64,
@@ -48,18 +54,25 @@ impl EndpointState {
             EndpointAddress::Name(..) | EndpointAddress::Unix(_) => None,
         };
         Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             upstream,
             label: address.to_string().into(),
             address,
             resolved: ArcSwapOption::new(resolved),
             in_flight: CachePadded::default(),
             requests: CachePadded::default(),
+            requests_left: AtomicU64::new(0),
             turn: CachePadded::default(),
             connections: AtomicU32::new(0),
             failures: AtomicU64::new(0),
             health: Health::new(Instant::now()),
             check_now: Notify::new(),
         }
+    }
+
+    /// What no other endpoint of this process has, had, or will have.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The name of the upstream it belongs to.
@@ -102,6 +115,20 @@ impl EndpointState {
     /// Exchanges so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Exchanges so far but those that its upstream counts without it.
+    pub(super) fn requests_here(&self) -> u64 {
+        self.requests().saturating_sub(self.requests_left.load(Ordering::Relaxed))
+    }
+
+    /// It leaves: from now on its upstream counts these without it.
+    pub(super) fn leave(&self, count: impl FnOnce(u64)) {
+        let here = self.requests_here();
+        // Counted twice for a moment, rather than not at all: a total that falls
+        // back would close the retry budget.
+        count(here);
+        self.requests_left.fetch_add(here, Ordering::Relaxed);
     }
 
     /// Open connections, idle ones included.

@@ -12,6 +12,7 @@ mod endpoint;
 mod first_round;
 mod health;
 mod lease;
+mod members;
 mod probe;
 mod registry;
 mod resolve;
@@ -24,13 +25,16 @@ pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
 pub use lease::{Lease, NoEndpoint, Placement, Tried};
+pub use members::{Endpoint, Members};
 pub use registry::{Idle, Registry, Shared};
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::{Picker, Slot, Turn};
+use arc_swap::ArcSwap;
+
+use crate::balance::Algorithm;
 use crate::values::{EndpointAddress, KeyPart};
 
 /// A group of endpoints, as one snapshot sees it.
@@ -39,11 +43,11 @@ pub struct Upstream {
     /// Its name in the configuration.
     pub name: Arc<str>,
     /// How an endpoint is chosen.
-    pub picker: Picker,
+    pub algorithm: Algorithm,
     /// What requests are placed by, for pickers that hash.
     pub hash_key: Arc<[KeyPart]>,
-    /// The endpoints, in written order.
-    pub endpoints: Vec<Endpoint>,
+    /// The endpoints. They may change while the snapshot stays.
+    pub(crate) members: ArcSwap<Members>,
     /// The protocol spoken with them.
     pub protocol: Protocol,
     /// TLS towards them, for the protocols that have it.
@@ -64,27 +68,6 @@ pub struct Upstream {
     pub budget: BudgetSettings,
     /// What outlives the snapshot.
     pub shared: Arc<Shared>,
-}
-
-/// An endpoint in an upstream: its weight here, and its shared state.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// Its share of the load.
-    pub weight: u32,
-    /// Counters and health.
-    pub state: Arc<EndpointState>,
-}
-
-impl Slot for Endpoint {
-    fn weight(&self) -> u32 {
-        self.weight
-    }
-    fn in_flight(&self) -> u32 {
-        self.state.in_flight()
-    }
-    fn turn(&self) -> &Turn {
-        self.state.turn()
-    }
 }
 
 /// The protocol spoken with endpoints.
@@ -153,9 +136,14 @@ impl UpstreamTls {
 }
 
 impl Upstream {
-    /// Requests that endpoints of this upstream have taken so far.
+    /// Requests that endpoints of this upstream have taken so far, those that have
+    /// left included.
     pub fn requests(&self) -> u64 {
-        self.endpoints.iter().map(|endpoint| endpoint.state.requests()).sum()
+        let endpoints = &self.members().endpoints;
+        let here: u64 = endpoints.iter().map(|endpoint| endpoint.state.requests_here()).sum();
+        // After the sum: whoever leaves in between is counted twice for a moment,
+        // rather than not at all.
+        here + self.shared.requests_left()
     }
 
     /// Takes a retry from the budget, if there is one left.

@@ -1,7 +1,7 @@
 //! Where endpoint state outlives a snapshot.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -31,6 +31,8 @@ pub struct Shared {
     pub first_round: FirstRound,
     /// Whether the upstream is left alone.
     pub breaker: Arc<Breaker>,
+    /// Requests to endpoints that have left.
+    requests_left: AtomicU64,
     /// Idle connections that the lane keeps, over all workers.
     idle: Arc<CachePadded<AtomicUsize>>,
 }
@@ -41,12 +43,25 @@ impl Default for Shared {
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
             breaker: Arc::new(Breaker::new(Instant::now())),
+            requests_left: AtomicU64::new(0),
             idle: Arc::default(),
         }
     }
 }
 
 impl Shared {
+    /// Keeps what an endpoint that leaves has counted.
+    pub(super) fn endpoint_left(&self, state: &EndpointState) {
+        state.leave(|requests| {
+            self.requests_left.fetch_add(requests, Ordering::Relaxed);
+        });
+    }
+
+    /// Requests that endpoints had taken when they left.
+    pub(super) fn requests_left(&self) -> u64 {
+        self.requests_left.load(Ordering::Relaxed)
+    }
+
     /// Room for another idle connection, if there are fewer than `most`.
     pub fn idle(&self, most: usize) -> Option<Idle> {
         // One too many for a moment is no harm.
