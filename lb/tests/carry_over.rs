@@ -148,3 +148,25 @@ fn members_change_and_leases_and_totals_stay() {
     drop((leases, next));
     assert_eq!([both[0].state.in_flight(), both[1].state.in_flight()], [0, 0]);
 }
+
+#[test]
+fn an_endpoint_that_is_new_to_a_running_upstream_starts_slowly() {
+    let registry = Registry::default();
+    let with = |addresses: &str| format!("api: {{ slow_start: 1h, endpoints: [{addresses}] }}");
+    let weights = |snapshot: &Snapshot| -> Vec<f64> {
+        let members = upstream(snapshot, "api").members();
+        let now = Instant::now();
+        members.endpoints.iter().map(|endpoint| endpoint.current_weight(now)).collect()
+    };
+    let first = r#"{ address: "10.0.0.1:80", weight: 10 }"#;
+    let both = format!(r#"{first}, {{ address: "10.0.0.2:80", weight: 10 }}"#);
+    let old = snapshot(&registry, &with(first));
+    assert_eq!(weights(&old), [10.0]);
+    // Before the first round nothing has run.
+    assert_eq!(weights(&snapshot(&registry, &with(&both))), [10.0, 10.0]);
+    upstream(&old, "api").shared.first_round.finish();
+    let new = snapshot(&registry, &with(&both));
+    let [known, added] = weights(&new)[..] else { panic!("two endpoints") };
+    assert_eq!(known, 10.0);
+    assert!((1.0..1.2).contains(&added), "{added}");
+}

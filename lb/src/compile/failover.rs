@@ -3,12 +3,32 @@
 use std::time::Duration;
 
 use super::context::Context;
-use crate::config::{self, Path};
+use crate::config::{self, Balance, Path};
 use crate::upstream::BreakerSettings;
 use crate::values::{Percent, Span};
 
 fn seconds(span: Option<Span>, default: u64) -> Duration {
     span.map_or(Duration::from_secs(default), Span::duration)
+}
+
+pub(super) fn slow_start(
+    written: Option<Span>,
+    balance: Balance,
+    upstream: &Path,
+    context: &mut Context<'_>,
+) -> Option<Duration> {
+    let path = upstream.join("slow_start");
+    context.positive(
+        path.clone(),
+        written,
+        "must be longer than 0s; leave it out for no slow start",
+    );
+    if written.is_some() && matches!(balance, Balance::IpHash | Balance::ConsistentHash) {
+        let what = "slow_start has no effect with a hash, which places keys and not shares";
+        context.warn(path, what);
+        return None;
+    }
+    written.map(Span::duration)
 }
 
 pub(super) fn circuit_breaker(

@@ -16,8 +16,8 @@ use crate::limit::RateLimiter;
 use crate::snapshot::Limit;
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, HttpCheck, Members, Protocol, Registry, TlsIdentity,
-    Upstream, UpstreamTls,
+    CheckKind, CheckSettings, Endpoint, EndpointRules, HttpCheck, Members, Protocol, Registry,
+    TlsIdentity, Upstream, UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -75,6 +75,7 @@ fn compile_upstream(
         health_check,
         passive_health,
         min_healthy_percent,
+        slow_start,
         circuit_breaker,
         timeouts,
         retry,
@@ -87,6 +88,9 @@ fn compile_upstream(
     if endpoints.is_empty() {
         context.missing(path.join("endpoints"), "an upstream needs at least one endpoint");
     }
+    let balance = balance.unwrap_or(Balance::LeastConnections);
+    let slow_start = failover::slow_start(*slow_start, balance, &path, context);
+    let rules = EndpointRules { slow_start };
     let mut seen = HashSet::new();
     let mut compiled = Vec::with_capacity(endpoints.len());
     for (index, config::Endpoint { address, weight }) in endpoints.iter().enumerate() {
@@ -100,7 +104,7 @@ fn compile_upstream(
             continue;
         }
         let weight = u32::from(weight.unwrap_or(1));
-        compiled.push(Endpoint { weight, state: registry.endpoint(&name, address) });
+        compiled.push(Endpoint { weight, rules, state: registry.endpoint(&name, address) });
     }
 
     inherit::check_times(
@@ -111,7 +115,6 @@ fn compile_upstream(
         context,
     );
     check_key(hash_key.as_ref(), path.join("hash_key"), context);
-    let balance = balance.unwrap_or(Balance::LeastConnections);
     let hash_key = match (balance, hash_key) {
         (Balance::ConsistentHash, Some(key)) => parts(key),
         (Balance::ConsistentHash, None) => Arc::new([KeyPart::Uri]),

@@ -29,6 +29,8 @@ pub struct Upstream {
     /// The share of endpoints that passive ejection always leaves in.
     #[schemars(range(min = 0, max = 100))]
     pub min_healthy_percent: Option<u8>,
+    /// How long the share of an endpoint grows after it has come back.
+    pub slow_start: Option<Span>,
     /// Leaves the upstream alone while it fails most requests; never if omitted.
     pub circuit_breaker: Option<CircuitBreaker>,
     /// How long each step of an exchange may take.

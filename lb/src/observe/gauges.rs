@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
 
 use crate::snapshot::Snapshot;
 
@@ -22,6 +22,7 @@ pub struct SnapshotGauges {
     connections: IntGaugeVec,
     healthy: IntGaugeVec,
     ejected: IntGaugeVec,
+    weight: GaugeVec,
     requests: IntCounterVec,
     failures: IntCounterVec,
     available: IntGaugeVec,
@@ -57,6 +58,13 @@ impl SnapshotGauges {
             ejected: gauge(
                 "lb_endpoint_ejected",
                 "1 while failures of real requests keep the endpoint out.",
+                endpoint,
+            )?,
+            weight: GaugeVec::new(
+                Opts::new(
+                    "lb_endpoint_weight",
+                    "Its share of the load against the others now, less during a slow start.",
+                ),
                 endpoint,
             )?,
             requests: counter("lb_endpoint_requests_total", "Exchanges begun.")?,
@@ -105,7 +113,8 @@ impl SnapshotGauges {
 impl Collector for SnapshotGauges {
     fn desc(&self) -> Vec<&Desc> {
         let gauges = self.gauges().into_iter().flat_map(Collector::desc);
-        gauges.chain(self.counters().into_iter().flat_map(Collector::desc)).collect()
+        let counters = self.counters().into_iter().flat_map(Collector::desc);
+        gauges.chain(counters).chain(self.weight.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -114,6 +123,7 @@ impl Collector for SnapshotGauges {
         // What left the snapshot leaves the metrics.
         self.gauges().into_iter().for_each(IntGaugeVec::reset);
         self.counters().into_iter().for_each(IntCounterVec::reset);
+        self.weight.reset();
         for upstream in &snapshot.upstreams {
             for endpoint in &upstream.members().endpoints {
                 let state = &endpoint.state;
@@ -123,6 +133,7 @@ impl Collector for SnapshotGauges {
                 self.connections.with_label_values(labels).set(i64::from(state.connections()));
                 self.healthy.with_label_values(labels).set(i64::from(healthy));
                 self.ejected.with_label_values(labels).set(i64::from(state.is_ejected(now)));
+                self.weight.with_label_values(labels).set(endpoint.current_weight(now));
                 self.requests.with_label_values(labels).inc_by(state.requests());
                 self.failures.with_label_values(labels).inc_by(state.failures());
             }
@@ -147,6 +158,7 @@ impl Collector for SnapshotGauges {
             }
         }
         let gauges = self.gauges().into_iter().flat_map(Collector::collect);
-        gauges.chain(self.counters().into_iter().flat_map(Collector::collect)).collect()
+        let counters = self.counters().into_iter().flat_map(Collector::collect);
+        gauges.chain(counters).chain(self.weight.collect()).collect()
     }
 }

@@ -2,7 +2,7 @@
 //! upstream's books.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -107,7 +107,7 @@ async fn keep_checking(
 
 async fn check_once(upstream: &Upstream, state: &EndpointState, settings: &CheckSettings) {
     let result = probe::probe(upstream, state, settings).await;
-    let transition = state.health.record_check(result.is_ok(), settings);
+    let transition = state.health.record_check(result.is_ok(), Instant::now(), settings);
     match (transition, result) {
         (Some(Transition::Up), _) => {
             tracing::info!(upstream = %upstream.name, endpoint = %state.label(), "endpoint is healthy");

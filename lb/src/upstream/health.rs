@@ -83,6 +83,9 @@ pub(super) struct Health {
     streak: AtomicU8,
     /// Milliseconds after `epoch` until which the endpoint is out; 0 for in.
     ejected_until: AtomicU64,
+    /// Milliseconds after `epoch` at which it came back, or will; 0 for an endpoint
+    /// that was there from the beginning.
+    back_at: AtomicU64,
     /// Times of the latest failures of real requests.
     failures: Mutex<VecDeque<Instant>>,
     epoch: Instant,
@@ -94,6 +97,7 @@ impl Health {
             checked: AtomicU8::new(UNKNOWN),
             streak: AtomicU8::new(0),
             ejected_until: AtomicU64::new(0),
+            back_at: AtomicU64::new(0),
             failures: Mutex::default(),
             epoch,
         }
@@ -121,10 +125,11 @@ impl Health {
     pub(super) fn record_check(
         &self,
         success: bool,
+        now: Instant,
         settings: &CheckSettings,
     ) -> Option<Transition> {
         if success {
-            self.readmit();
+            self.readmit(now);
         }
         let state = self.checked.load(Ordering::Relaxed);
         let (speaks_against, needed, next, transition) = match state {
@@ -145,6 +150,11 @@ impl Health {
         }
         self.streak.store(0, Ordering::Relaxed);
         self.checked.store(next, Ordering::Relaxed);
+        // One that is new to a running process begins when its first check is over.
+        let was_there = state == UNKNOWN && self.back_at.load(Ordering::Relaxed) == 0;
+        if next == UP && !was_there {
+            self.come_back(now);
+        }
         Some(transition)
     }
 
@@ -172,15 +182,32 @@ impl Health {
             return false;
         }
         failures.clear();
-        self.ejected_until
-            .store(self.millis(now + settings.fail_timeout).max(1), Ordering::Relaxed);
+        let until = now + settings.fail_timeout;
+        self.ejected_until.store(self.millis(until).max(1), Ordering::Relaxed);
+        self.come_back(until);
         true
     }
 
     /// Ends a passive ejection.
-    fn readmit(&self) {
+    fn readmit(&self, now: Instant) {
+        if self.is_ejected(now) {
+            self.back_at.store(self.millis(now).max(1), Ordering::Relaxed);
+        }
         if self.ejected_until.swap(0, Ordering::Relaxed) > 0 {
             self.failures.lock().clear();
+        }
+    }
+
+    /// It takes traffic again from then on, and slowly where that is configured.
+    pub(super) fn come_back(&self, at: Instant) {
+        self.back_at.fetch_max(self.millis(at).max(1), Ordering::Relaxed);
+    }
+
+    /// How long it has been back; `None` if it was never away.
+    pub(super) fn up_for(&self, now: Instant) -> Option<Duration> {
+        match self.back_at.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Duration::from_millis(self.millis(now).saturating_sub(at))),
         }
     }
 
@@ -214,8 +241,11 @@ mod tests {
     fn no_traffic_before_the_first_success() {
         let health = Health::new(Instant::now());
         assert!(!health.is_checked_healthy());
-        assert_eq!(health.record_check(false, &check(3, 1)), Some(Transition::Down));
-        assert_eq!(health.record_check(true, &check(3, 1)), Some(Transition::Up));
+        assert_eq!(
+            health.record_check(false, Instant::now(), &check(3, 1)),
+            Some(Transition::Down)
+        );
+        assert_eq!(health.record_check(true, Instant::now(), &check(3, 1)), Some(Transition::Up));
         assert!(health.is_checked_healthy());
     }
 
@@ -223,15 +253,15 @@ mod tests {
     fn thresholds_count_results_in_a_row() {
         let settings = check(3, 2);
         let health = Health::new(Instant::now());
-        health.record_check(true, &settings);
+        health.record_check(true, Instant::now(), &settings);
         for result in [false, false, true, false, false] {
-            assert_eq!(health.record_check(result, &settings), None);
+            assert_eq!(health.record_check(result, Instant::now(), &settings), None);
             assert!(health.is_checked_healthy());
         }
         assert!(health.is_failing());
-        assert_eq!(health.record_check(false, &settings), Some(Transition::Down));
-        assert_eq!(health.record_check(true, &settings), None);
-        assert_eq!(health.record_check(true, &settings), Some(Transition::Up));
+        assert_eq!(health.record_check(false, Instant::now(), &settings), Some(Transition::Down));
+        assert_eq!(health.record_check(true, Instant::now(), &settings), None);
+        assert_eq!(health.record_check(true, Instant::now(), &settings), Some(Transition::Up));
         assert!(!health.is_failing());
     }
 
@@ -257,7 +287,7 @@ mod tests {
             health.record_failure(start, &PASSIVE, || true);
         }
         assert!(health.is_ejected(start));
-        health.record_check(true, &check(3, 1));
+        health.record_check(true, start, &check(3, 1));
         assert!(!health.is_ejected(start));
     }
 
@@ -275,5 +305,32 @@ mod tests {
             health.record_failure(start, &PASSIVE, || true),
             "once the veto falls, the next failure counts"
         );
+    }
+
+    #[test]
+    fn who_comes_back_is_known_since_when() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let up_for = |health: &Health, seconds| health.up_for(at(seconds)).map(|up| up.as_secs());
+        let health = Health::new(start);
+        health.record_check(true, at(1), &check(1, 1));
+        assert_eq!(up_for(&health, 2), None, "it was there from the beginning");
+        health.record_check(false, at(10), &check(1, 1));
+        health.record_check(true, at(20), &check(1, 1));
+        assert_eq!(up_for(&health, 25), Some(5));
+        for _ in 0..3 {
+            health.record_failure(at(30), &PASSIVE, || true);
+        }
+        assert_eq!(up_for(&health, 40), Some(0), "it is still out");
+        assert_eq!(up_for(&health, 65), Some(5), "it came back by time");
+        for _ in 0..3 {
+            health.record_failure(at(100), &PASSIVE, || true);
+        }
+        health.record_check(true, at(110), &check(1, 1));
+        assert_eq!(up_for(&health, 115), Some(5), "a check brought it back early");
+        let new = Health::new(start);
+        new.come_back(at(1));
+        new.record_check(true, at(3), &check(1, 1));
+        assert_eq!(up_for(&new, 5), Some(2), "new to a running process");
     }
 }

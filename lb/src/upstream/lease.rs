@@ -83,6 +83,7 @@ impl Upstream {
                 |_, endpoint| self.is_usable(&endpoint.state) && available(&endpoint.state),
                 random,
                 key,
+                now,
             )
         };
         let index = pick(&|state| !tried.contains(state) && !state.is_ejected(now))

@@ -1,10 +1,11 @@
 //! Who belongs to an upstream, at one time.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
 
-use super::{EndpointState, Upstream};
+use super::{EndpointState, Upstream, slow_start};
 use crate::balance::{Algorithm, Picker, Slot, Turn};
 
 /// The endpoints of an upstream at one time, and what chooses one of them. It is
@@ -22,8 +23,17 @@ pub struct Members {
 pub struct Endpoint {
     /// Its share of the load.
     pub weight: u32,
+    /// What else is configured of it.
+    pub rules: EndpointRules,
     /// Counters and health.
     pub state: Arc<EndpointState>,
+}
+
+/// What is configured of an endpoint beside its weight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointRules {
+    /// How long its share grows after it has come back.
+    pub slow_start: Option<Duration>,
 }
 
 impl Members {
@@ -60,9 +70,21 @@ impl Upstream {
     }
 }
 
+impl Endpoint {
+    /// Its weight as of now: less than what is configured while it starts slowly.
+    pub fn current_weight(&self, now: Instant) -> f64 {
+        let configured = slow_start::weight(self.weight, Duration::ZERO, None);
+        let current = self.rules.slow_start.map_or(configured, |_| self.weight(now));
+        f64::from(self.weight) * f64::from(current) / f64::from(configured)
+    }
+}
+
 impl Slot for Endpoint {
-    fn weight(&self) -> u32 {
-        self.weight
+    fn weight(&self, now: Instant) -> u32 {
+        match self.rules.slow_start {
+            None => self.weight,
+            Some(over) => slow_start::weight(self.weight, over, self.state.health.up_for(now)),
+        }
     }
     fn in_flight(&self) -> u32 {
         self.state.in_flight()

@@ -16,6 +16,7 @@ mod members;
 mod probe;
 mod registry;
 mod resolve;
+mod slow_start;
 mod window;
 
 pub use breaker::{Breaker, BreakerSettings, CircuitOpen, CircuitState, Probe};
@@ -25,7 +26,7 @@ pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
 pub use lease::{Lease, NoEndpoint, Placement, Tried};
-pub use members::{Endpoint, Members};
+pub use members::{Endpoint, EndpointRules, Members};
 pub use registry::{Idle, Registry, Shared};
 
 use std::fmt;

@@ -98,8 +98,17 @@ impl Registry {
         }
         endpoints.retain(|_, state| state.strong_count() > 0);
         let state = Arc::new(EndpointState::new(Arc::clone(upstream), address.clone()));
+        if self.runs(upstream) {
+            state.health.come_back(Instant::now());
+        }
         endpoints.insert(identity, Arc::downgrade(&state));
         state
+    }
+
+    /// Whether an upstream takes requests already, so that an endpoint is new to it.
+    fn runs(&self, upstream: &Arc<str>) -> bool {
+        let known = self.upstreams.lock().get(upstream).and_then(Weak::upgrade);
+        known.is_some_and(|shared| shared.first_round.is_over())
     }
 
     /// What an upstream shares between snapshots, made when it is new.

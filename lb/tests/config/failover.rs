@@ -36,3 +36,16 @@ fn circuit_breakers() {
         ],
     );
 }
+
+#[test]
+fn slow_starts() {
+    problems_of(
+        Place::Upstream,
+        &[(
+            r#"endpoints: [{ address: "a:1" }], slow_start: 0s"#,
+            &[
+                "5:55: upstreams.api.slow_start: must be longer than 0s; leave it out for no slow start",
+            ],
+        )],
+    );
+}

@@ -83,9 +83,9 @@ fn keys_of_an_upstream() {
         Place::Upstream,
         &[
             (
-                r#"endpoints: [{ address: "a:1" }], slow_start: 10s"#,
+                r#"endpoints: [{ address: "a:1" }], fast_start: 10s"#,
                 &[
-                    r#"5:43: upstreams.api.slow_start: unknown key "slow_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, retry, send_proxy, timeouts, tls"#,
+                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, retry, send_proxy, slow_start, timeouts, tls"#,
                 ],
             ),
             (

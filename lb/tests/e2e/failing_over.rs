@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 
 use crate::support::{Client, Lb, Origin, respond};
 
-fn config(endpoints: &[SocketAddr], more: &str) -> String {
+pub fn config(endpoints: &[SocketAddr], more: &str) -> String {
     let endpoints: Vec<String> =
         endpoints.iter().map(|address| format!("{{ address: \"{address}\" }}")).collect();
     format!(

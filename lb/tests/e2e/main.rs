@@ -15,6 +15,7 @@ mod own_responses;
 mod protocols;
 mod retries;
 mod routing;
+mod slow_start;
 mod stopping;
 mod support;
 mod tls;
