@@ -4,11 +4,43 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::config::{self, Balance, Path};
-use crate::upstream::BreakerSettings;
+use crate::upstream::{BreakerSettings, QueueSettings};
 use crate::values::{Percent, Span};
 
 fn seconds(span: Option<Span>, default: u64) -> Duration {
     span.map_or(Duration::from_secs(default), Span::duration)
+}
+
+/// Refuses backups of nobody.
+pub(super) fn check_backups(
+    endpoints: &[config::Endpoint],
+    upstream: &Path,
+    context: &mut Context<'_>,
+) {
+    if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.backup == Some(true)) {
+        let what = "every endpoint is a backup; at least one must not be";
+        context.missing(upstream.join("endpoints"), what);
+    }
+}
+
+pub(super) fn queue(
+    written: Option<&config::Queue>,
+    endpoints: &[config::Endpoint],
+    upstream: &Path,
+    context: &mut Context<'_>,
+) -> Option<QueueSettings> {
+    let config::Queue { size, timeout } = written?;
+    let path = upstream.join("queue");
+    context.positive(
+        path.join("timeout"),
+        *timeout,
+        "must be longer than 0s; leave queue out, and nobody waits",
+    );
+    if endpoints.iter().all(|endpoint| endpoint.max_connections.is_none()) {
+        let what = "nobody will wait: no endpoint of this upstream has max_connections";
+        context.warn(path, what);
+    }
+    Some(QueueSettings { size: size.unwrap_or(100), timeout: seconds(*timeout, 5) })
 }
 
 pub(super) fn slow_start(

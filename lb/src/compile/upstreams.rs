@@ -75,6 +75,7 @@ fn compile_upstream(
         health_check,
         passive_health,
         min_healthy_percent,
+        queue,
         slow_start,
         circuit_breaker,
         timeouts,
@@ -90,10 +91,10 @@ fn compile_upstream(
     }
     let balance = balance.unwrap_or(Balance::LeastConnections);
     let slow_start = failover::slow_start(*slow_start, balance, &path, context);
-    let rules = EndpointRules { slow_start };
     let mut seen = HashSet::new();
     let mut compiled = Vec::with_capacity(endpoints.len());
-    for (index, config::Endpoint { address, weight }) in endpoints.iter().enumerate() {
+    for (index, written) in endpoints.iter().enumerate() {
+        let config::Endpoint { address, weight, backup, max_connections } = written;
         if !seen.insert(address) {
             context.error(
                 path.join("endpoints").join(index),
@@ -104,8 +105,12 @@ fn compile_upstream(
             continue;
         }
         let weight = u32::from(weight.unwrap_or(1));
+        let backup = backup.unwrap_or(false);
+        let rules = EndpointRules { backup, max_connections: *max_connections, slow_start };
         compiled.push(Endpoint { weight, rules, state: registry.endpoint(&name, address) });
     }
+
+    failover::check_backups(endpoints, &path, context);
 
     inherit::check_times(
         timeouts.as_ref(),
@@ -161,6 +166,7 @@ fn compile_upstream(
             &[passive_health.as_ref(), default_passive],
             *min_healthy_percent,
         ),
+        queue: failover::queue(queue.as_ref(), endpoints, &path, context),
         breaker: circuit_breaker.as_ref().map(|breaker| {
             failover::circuit_breaker(breaker, &path.join("circuit_breaker"), context)
         }),
@@ -207,7 +213,7 @@ fn upstream_tls(
         }
         Some(_) => {}
         None => {
-            for (index, config::Endpoint { address, weight: _ }) in endpoints.iter().enumerate() {
+            for (index, config::Endpoint { address, .. }) in endpoints.iter().enumerate() {
                 if let EndpointAddress::Name(name, _) = address
                     && is_asked_for_otherwise(name)
                 {

@@ -5,6 +5,17 @@ use serde::Deserialize;
 
 use crate::values::{Percent, Span};
 
+/// Requests that wait while all endpoints are full.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// How many may wait.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub size: Option<u32>,
+    /// How long each may wait.
+    pub timeout: Option<Span>,
+}
+
 /// Leaves an upstream alone that fails most requests.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::LiveUpstream;
 use super::exchange::Exchange;
+use crate::observe::UpstreamSeries;
 use crate::policy::Timeouts;
 use crate::response::Cause;
-use crate::upstream::{CircuitOpen, Placement, Upstream};
+use crate::upstream::{CircuitOpen, Placement, Unavailable, Upstream};
 
 /// What the first round may take beyond the timeout of its checks.
 const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
@@ -28,30 +29,65 @@ pub(super) async fn wait_for_first_round(target: &LiveUpstream, remaining: Durat
     let _ = tokio::time::timeout(bound.min(remaining), first_round.wait()).await;
 }
 
+/// Why an attempt did not begin.
+#[derive(Debug)]
+pub(super) enum NotBegun {
+    /// There is none.
+    Refused(Cause),
+    /// Every endpoint is full: see [`wait_for_place`].
+    Full,
+}
+
+/// Whether a request may pass those who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Last,
+    First,
+}
+
 /// Takes a lease on an endpoint; the attempt begins. What is left of
 /// `timeouts.request`.
 pub(super) fn begin(
     exchange: &mut Exchange,
     target: &LiveUpstream,
     timeouts: &Timeouts,
-) -> Result<Duration, Cause> {
+) -> Result<Duration, NotBegun> {
     // Given back before another is taken: an endpoint is never counted twice.
     exchange.lease = None;
+    begin_in(Turn::Last, exchange, target, timeouts)
+}
+
+fn begin_in(
+    turn: Turn,
+    exchange: &mut Exchange,
+    target: &LiveUpstream,
+    timeouts: &Timeouts,
+) -> Result<Duration, NotBegun> {
     let now = Instant::now();
     let remaining = exchange.remaining(timeouts.request, now);
     if remaining.is_zero() {
-        return Err(Cause::RequestTimeout);
+        return Err(NotBegun::Refused(Cause::RequestTimeout));
     }
+    let upstream = &target.upstream;
     exchange.reported = false;
     // What an earlier probe came to was reported, or nobody will know.
     exchange.probe = None;
-    exchange.probe = target.upstream.admit(now).map_err(|CircuitOpen(wait)| {
+    exchange.probe = upstream.admit(now).map_err(|CircuitOpen(wait)| {
         exchange.retry_after = Some(wait);
-        Cause::CircuitOpen
+        NotBegun::Refused(Cause::CircuitOpen)
     })?;
     let placement = Placement { random: fastrand::u64(..), key: exchange.placement_key, now };
-    let lease =
-        target.upstream.lease(placement, &exchange.tried).map_err(|_| Cause::NoHealthyEndpoint)?;
+    let lease = match turn {
+        Turn::Last => upstream.lease(placement, &exchange.tried),
+        Turn::First => upstream.lease_in_turn(placement, &exchange.tried),
+    };
+    let lease = lease.map_err(|unavailable| {
+        exchange.probe = None;
+        match unavailable {
+            Unavailable::NoEndpoint => NotBegun::Refused(Cause::NoHealthyEndpoint),
+            Unavailable::Full => NotBegun::Full,
+        }
+    })?;
     exchange.last_endpoint = Some(Arc::clone(lease.endpoint()));
     exchange.lease = Some(lease);
     exchange.attempts += 1;
@@ -61,6 +97,49 @@ pub(super) fn begin(
     exchange.connected = false;
     exchange.connect_time = None;
     Ok(remaining)
+}
+
+/// Every endpoint is full: waits in the queue of the upstream, if it has one and
+/// there is room, until the attempt has begun or `left` says that the client has
+/// left.
+pub(super) async fn wait_for_place(
+    exchange: &mut Exchange,
+    target: &LiveUpstream,
+    timeouts: &Timeouts,
+    left: impl Future<Output = ()>,
+) -> Result<Duration, Cause> {
+    let LiveUpstream { upstream, series: UpstreamSeries { queue: series, .. }, .. } = target;
+    let place = upstream.queue.and_then(|settings| {
+        let waiting = upstream.shared.queue.enter(settings.size)?;
+        Some((waiting, settings.timeout))
+    });
+    let Some((waiting, timeout)) = place else {
+        series.full.inc();
+        return Err(Cause::UpstreamQueueFull);
+    };
+    let now = Instant::now();
+    let remaining = exchange.remaining(timeouts.request, now);
+    if exchange.deadline.is_none() && exchange.due.is_none() {
+        // It counts from here on, as it does when an attempt begins.
+        exchange.due = now.checked_add(timeouts.request);
+    }
+    let begun = waiting.wait_for(|| match begin_in(Turn::First, exchange, target, timeouts) {
+        Err(NotBegun::Full) => None,
+        Err(NotBegun::Refused(cause)) => Some(Err(cause)),
+        Ok(remaining) => Some(Ok(remaining)),
+    });
+    let (counter, outcome) = tokio::select! {
+        biased;
+        begun = begun => (&series.served, begun),
+        () = left => (&series.left, Err(Cause::ClientClosed)),
+        () = tokio::time::sleep(timeout.min(remaining)) => {
+            let late = timeout < remaining;
+            let cause = if late { Cause::UpstreamQueueTimeout } else { Cause::RequestTimeout };
+            (&series.timeout, Err(cause))
+        }
+    };
+    counter.inc();
+    outcome
 }
 
 /// The connection stands. A new one took time.

@@ -26,6 +26,7 @@ pub struct SnapshotGauges {
     requests: IntCounterVec,
     failures: IntCounterVec,
     available: IntGaugeVec,
+    queue: IntGaugeVec,
     circuit: IntGaugeVec,
     opened: IntCounterVec,
     keys: IntGaugeVec,
@@ -74,6 +75,11 @@ impl SnapshotGauges {
                 "Endpoints that could take a request now.",
                 &["upstream"],
             )?,
+            queue: gauge(
+                "lb_upstream_queue_length",
+                "Requests that wait because all endpoints are full.",
+                &["upstream"],
+            )?,
             circuit: gauge(
                 "lb_upstream_circuit_state",
                 "Of upstreams with a circuit breaker: 0 closed, 1 half-open, 2 open.",
@@ -96,13 +102,14 @@ impl SnapshotGauges {
         [&self.requests, &self.failures, &self.opened]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 8] {
+    fn gauges(&self) -> [&IntGaugeVec; 9] {
         [
             &self.in_flight,
             &self.connections,
             &self.healthy,
             &self.ejected,
             &self.available,
+            &self.queue,
             &self.circuit,
             &self.keys,
             &self.expiry,
@@ -136,6 +143,10 @@ impl Collector for SnapshotGauges {
                 self.weight.with_label_values(labels).set(endpoint.current_weight(now));
                 self.requests.with_label_values(labels).inc_by(state.requests());
                 self.failures.with_label_values(labels).inc_by(state.failures());
+            }
+            if upstream.queue.is_some() {
+                let waiting = upstream.shared.queue.len();
+                self.queue.with_label_values(&[&upstream.name]).set(i64::from(waiting));
             }
             if upstream.breaker.is_some() {
                 let (breaker, labels) = (&upstream.shared.breaker, &[&*upstream.name]);

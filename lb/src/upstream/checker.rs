@@ -51,6 +51,8 @@ async fn keep_books(upstream: Arc<Upstream>) {
     loop {
         ticks.tick().await;
         upstream.shared.budget.tick(upstream.requests());
+        // An ejection may have ended, which nobody says.
+        upstream.shared.queue.look_again();
     }
 }
 
@@ -108,6 +110,10 @@ async fn keep_checking(
 async fn check_once(upstream: &Upstream, state: &EndpointState, settings: &CheckSettings) {
     let result = probe::probe(upstream, state, settings).await;
     let transition = state.health.record_check(result.is_ok(), Instant::now(), settings);
+    if transition.is_some() {
+        // Those who wait have one more, or nobody to wait for.
+        upstream.shared.queue.look_again();
+    }
     match (transition, result) {
         (Some(Transition::Up), _) => {
             tracing::info!(upstream = %upstream.name, endpoint = %state.label(), "endpoint is healthy");

@@ -155,9 +155,22 @@ impl EndpointState {
         &self.turn
     }
 
-    pub(super) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    /// An exchange begins, unless so many are in flight already.
+    pub(super) fn begin(&self, most: Option<u32>) -> bool {
+        let begun = match most {
+            None => {
+                self.in_flight.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Some(most) => {
+                let one_more = |count| (count < most).then_some(count + 1);
+                self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+            }
+        };
+        if begun {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+        }
+        begun
     }
 
     pub(super) fn end(&self) {

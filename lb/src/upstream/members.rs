@@ -16,6 +16,8 @@ pub struct Members {
     pub endpoints: Vec<Endpoint>,
     /// What chooses one of them.
     pub picker: Picker,
+    /// Whether some of them can be full.
+    pub(super) is_limited: bool,
 }
 
 /// An endpoint in an upstream: its weight here, and its shared state.
@@ -32,6 +34,10 @@ pub struct Endpoint {
 /// What is configured of an endpoint beside its weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EndpointRules {
+    /// It takes traffic only when no other endpoint can.
+    pub backup: bool,
+    /// How many exchanges may be in flight on it.
+    pub max_connections: Option<u32>,
     /// How long its share grows after it has come back.
     pub slow_start: Option<Duration>,
 }
@@ -41,7 +47,8 @@ impl Members {
     pub fn new(endpoints: Vec<Endpoint>, algorithm: Algorithm) -> Self {
         let names = endpoints.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight));
         let picker = algorithm.picker(names);
-        Self { endpoints, picker }
+        let is_limited = endpoints.iter().any(|endpoint| endpoint.rules.max_connections.is_some());
+        Self { endpoints, picker, is_limited }
     }
 
     /// Whether an endpoint is among them.
@@ -67,10 +74,16 @@ impl Upstream {
                 self.shared.endpoint_left(&endpoint.state);
             }
         }
+        self.shared.queue.look_again();
     }
 }
 
 impl Endpoint {
+    /// Whether as many exchanges are in flight on it as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.rules.max_connections.is_some_and(|most| self.state.in_flight() >= most)
+    }
+
     /// Its weight as of now: less than what is configured while it starts slowly.
     pub fn current_weight(&self, now: Instant) -> f64 {
         let configured = slow_start::weight(self.weight, Duration::ZERO, None);

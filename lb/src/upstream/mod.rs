@@ -12,8 +12,11 @@ mod endpoint;
 mod first_round;
 mod health;
 mod lease;
+#[cfg(test)]
+mod lease_tests;
 mod members;
 mod probe;
+mod queue;
 mod registry;
 mod resolve;
 mod slow_start;
@@ -25,8 +28,9 @@ pub use checker::Checker;
 pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
-pub use lease::{Lease, NoEndpoint, Placement, Tried};
+pub use lease::{Lease, Placement, Tried, Unavailable};
 pub use members::{Endpoint, EndpointRules, Members};
+pub use queue::{Queue, QueueSettings, Waiting};
 pub use registry::{Idle, Registry, Shared};
 
 use std::fmt;
@@ -59,6 +63,8 @@ pub struct Upstream {
     pub check: Option<CheckSettings>,
     /// When failures of real requests take an endpoint out.
     pub passive: PassiveSettings,
+    /// Who waits when its endpoints are full.
+    pub queue: Option<QueueSettings>,
     /// When it is left alone.
     pub breaker: Option<BreakerSettings>,
     /// How long an idle connection is kept.

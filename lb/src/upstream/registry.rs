@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{Breaker, EndpointState, FirstRound, RetryBudget};
+use super::{Breaker, EndpointState, FirstRound, Queue, RetryBudget};
 use crate::values::EndpointAddress;
 
 /// Endpoint state by identity: the upstream's name and the address. A new
@@ -29,6 +29,8 @@ pub struct Shared {
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
+    /// Requests that wait because its endpoints are full.
+    pub queue: Arc<Queue>,
     /// Whether the upstream is left alone.
     pub breaker: Arc<Breaker>,
     /// Requests to endpoints that have left.
@@ -42,6 +44,7 @@ impl Default for Shared {
         Self {
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
+            queue: Arc::default(),
             breaker: Arc::new(Breaker::new(Instant::now())),
             requests_left: AtomicU64::new(0),
             idle: Arc::default(),
@@ -134,7 +137,7 @@ mod tests {
         let upstream: Arc<str> = "api".into();
         let address: EndpointAddress = "10.0.0.1:80".parse().unwrap();
         let old = registry.endpoint(&upstream, &address);
-        old.begin();
+        assert!(old.begin(None));
         let new = registry.endpoint(&upstream, &address);
         assert_eq!(new.in_flight(), 1);
         assert!(Arc::ptr_eq(&old, &new));

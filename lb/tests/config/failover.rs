@@ -49,3 +49,37 @@ fn slow_starts() {
         )],
     );
 }
+
+#[test]
+fn backups_and_bounds_of_endpoints() {
+    problems_of(
+        Place::Upstream,
+        &[
+            (
+                r#"endpoints: [{ address: "a:1", backup: true }, { address: "b:1", backup: true }]"#,
+                &[
+                    "5:10: upstreams.api.endpoints: every endpoint is a backup; at least one must not be",
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1", backup: yes }]"#,
+                &[
+                    r#"5:48: upstreams.api.endpoints[0].backup: expected true or false, found the text "yes"; did you mean true?"#,
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1", max_connections: 0 }]"#,
+                &[
+                    "5:57: upstreams.api.endpoints[0].max_connections: must be from 1 to 1000000, found the number 0",
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1", max_connections: 9 }], queue: { size: 0, timeout: 0s }"#,
+                &[
+                    "5:78: upstreams.api.queue.size: must be from 1 to 1000000, found the number 0",
+                    "5:90: upstreams.api.queue.timeout: must be longer than 0s; leave queue out, and nobody waits",
+                ],
+            ),
+        ],
+    );
+}

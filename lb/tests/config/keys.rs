@@ -85,13 +85,13 @@ fn keys_of_an_upstream() {
             (
                 r#"endpoints: [{ address: "a:1" }], fast_start: 10s"#,
                 &[
-                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, retry, send_proxy, slow_start, timeouts, tls"#,
+                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, queue, retry, send_proxy, slow_start, timeouts, tls"#,
                 ],
             ),
             (
-                r#"endpoints: [{ address: "a:1", backup: true }]"#,
+                r#"endpoints: [{ address: "a:1", spare: true }]"#,
                 &[
-                    r#"5:40: upstreams.api.endpoints[0].backup: unknown key "backup"; known here: address, weight"#,
+                    r#"5:40: upstreams.api.endpoints[0].spare: unknown key "spare"; known here: address, backup, max_connections, weight"#,
                 ],
             ),
             (

@@ -37,6 +37,16 @@ fn slow_start_with_a_hash() {
 }
 
 #[test]
+fn a_queue_that_nobody_will_wait_in() {
+    warns(
+        &SOUND.replace("api: {", "api: { queue: { size: 10 },"),
+        &[
+            "5:10: upstreams.api.queue: warning: nobody will wait: no endpoint of this upstream has max_connections",
+        ],
+    );
+}
+
+#[test]
 fn a_rate_limit_that_no_route_uses() {
     warns(
         &format!("{SOUND}rate_limits:\n  login: {{ rate: 5/m }}\n"),

@@ -8,6 +8,7 @@ mod engines;
 mod failing_over;
 mod failover;
 mod forwarding;
+mod full;
 mod lane;
 mod limits;
 mod observing;

@@ -21,6 +21,7 @@ mod response;
 mod transfer;
 mod tunnel;
 mod upload;
+mod waiting;
 mod way;
 mod workspace;
 
@@ -42,6 +43,7 @@ use self::request::Request;
 use self::transfer::{Transfer, Watch};
 use self::upload::Upload;
 use super::arrival::CLIENT_PATIENCE;
+use super::attempt::NotBegun;
 use super::exchange::Exchange;
 use super::record::{Finished, record};
 use super::refusal::{self, OwnAnswer};
@@ -201,8 +203,7 @@ impl Run<'_> {
         work: &mut Workspace,
         alarm: &mut Alarm,
     ) -> Result<Connection, Failed> {
-        let remaining = attempt::begin(exchange, self.target, &self.timeouts)
-            .map_err(|cause| Failure::last(cause, cause.name()))?;
+        let remaining = self.lease(exchange, client, work).await?;
         if exchange.due.is_none() {
             exchange.due = exchange.attempt_started.checked_add(self.timeouts.request);
         }
@@ -228,6 +229,26 @@ impl Run<'_> {
         match transfer.run(alarm).await {
             Ok(()) => Ok(connection),
             Err(failure) => Err(Failed { failure, reused }),
+        }
+    }
+
+    /// A lease on an endpoint. What is left of `timeouts.request`.
+    async fn lease<C: ClientStream>(
+        &self,
+        exchange: &mut Exchange,
+        client: &mut C,
+        work: &mut Workspace,
+    ) -> Result<Duration, Failure> {
+        let refused = |cause: Cause| Failure::last(cause, cause.name());
+        match attempt::begin(exchange, self.target, &self.timeouts) {
+            Ok(remaining) => Ok(remaining),
+            Err(NotBegun::Refused(cause)) => Err(refused(cause)),
+            Err(NotBegun::Full) => {
+                let left = waiting::until_left(client, work);
+                Box::pin(attempt::wait_for_place(exchange, self.target, &self.timeouts, left))
+                    .await
+                    .map_err(refused)
+            }
         }
     }
 
