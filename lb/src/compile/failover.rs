@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::config::{self, Balance, Path};
-use crate::upstream::{BreakerSettings, QueueSettings};
+use crate::upstream::{BreakerSettings, OutlierSettings, QueueSettings};
 use crate::values::{Percent, Span};
 
 fn seconds(span: Option<Span>, default: u64) -> Duration {
@@ -61,6 +61,31 @@ pub(super) fn slow_start(
         return None;
     }
     written.map(Span::duration)
+}
+
+pub(super) fn outlier(
+    written: &config::Outlier,
+    path: &Path,
+    context: &mut Context<'_>,
+) -> OutlierSettings {
+    let config::Outlier { error_rate, latency_factor, min_requests, interval, eject_for } = written;
+    if error_rate.is_none() && latency_factor.is_none() {
+        context.missing(path.clone(), "give error_rate, latency_factor, or both");
+    }
+    let (interval, eject_for) = (seconds(*interval, 10), seconds(*eject_for, 30));
+    for (key, time) in [("interval", interval), ("eject_for", eject_for)] {
+        // The books are looked at once a second.
+        if time < Duration::from_secs(1) {
+            context.error(path.join(key), "must be at least 1s");
+        }
+    }
+    OutlierSettings {
+        error_rate: *error_rate,
+        latency_factor: *latency_factor,
+        min_requests: min_requests.unwrap_or(20),
+        interval,
+        eject_for,
+    }
 }
 
 pub(super) fn circuit_breaker(

@@ -77,6 +77,7 @@ fn compile_upstream(
         min_healthy_percent,
         queue,
         slow_start,
+        outlier,
         circuit_breaker,
         timeouts,
         retry,
@@ -166,6 +167,9 @@ fn compile_upstream(
             &[passive_health.as_ref(), default_passive],
             *min_healthy_percent,
         ),
+        outlier: outlier
+            .as_ref()
+            .map(|outlier| failover::outlier(outlier, &path.join("outlier"), context)),
         queue: failover::queue(queue.as_ref(), endpoints, &path, context),
         breaker: circuit_breaker.as_ref().map(|breaker| {
             failover::circuit_breaker(breaker, &path.join("circuit_breaker"), context)

@@ -16,6 +16,24 @@ pub struct Queue {
     pub timeout: Option<Span>,
 }
 
+/// Takes out endpoints that are unlike the others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outlier {
+    /// The share of failed attempts that takes an endpoint out.
+    pub error_rate: Option<Percent>,
+    /// How many times slower than the median of the others takes it out.
+    #[schemars(range(min = 1.1, max = 1000.0))]
+    pub latency_factor: Option<f64>,
+    /// Out of so many attempts in an interval at least.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_requests: Option<u32>,
+    /// How often endpoints are compared.
+    pub interval: Option<Span>,
+    /// How long an endpoint is out, the first time.
+    pub eject_for: Option<Span>,
+}
+
 /// Leaves an upstream alone that fails most requests.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

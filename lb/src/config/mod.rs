@@ -29,7 +29,7 @@ pub use connections::{
     ProxyProtocolMode, Tcp, TcpKeepalive,
 };
 pub use document::{Document, Node, Path, Position, Step, Value};
-pub use failover::{CircuitBreaker, Queue};
+pub use failover::{CircuitBreaker, Outlier, Queue};
 pub use limits::{MaxConcurrent, OneOrMany, RateLimit};
 pub use listeners::{
     Alpn, Certificate, ClientAuth, ClientAuthMode, Engine, Listener, ListenerTls, TlsVersion,

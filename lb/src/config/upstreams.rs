@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Certificate, CircuitBreaker, Keepalive, OneOrMany, PassiveHealth, Queue, Retry, Timeouts,
+    Certificate, CircuitBreaker, Keepalive, OneOrMany, Outlier, PassiveHealth, Queue, Retry,
+    Timeouts,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -35,6 +36,8 @@ pub struct Upstream {
     pub queue: Option<Queue>,
     /// How long the share of an endpoint grows after it has come back.
     pub slow_start: Option<Span>,
+    /// Takes out endpoints that are unlike the others; none if omitted.
+    pub outlier: Option<Outlier>,
     /// Leaves the upstream alone while it fails most requests; never if omitted.
     pub circuit_breaker: Option<CircuitBreaker>,
     /// How long each step of an exchange may take.

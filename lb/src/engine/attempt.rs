@@ -8,10 +8,14 @@ use super::exchange::Exchange;
 use crate::observe::UpstreamSeries;
 use crate::policy::Timeouts;
 use crate::response::Cause;
-use crate::upstream::{CircuitOpen, Placement, Unavailable, Upstream};
+use crate::upstream::{CircuitOpen, Outcome, Placement, Unavailable, Upstream};
 
 /// What the first round may take beyond the timeout of its checks.
 const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
+
+/// How long the answer to a body of so many bytes takes says something about the
+/// endpoint.
+const SMALL_BODY: u64 = 64 * 1024;
 
 /// Requests wait until every endpoint has been checked once; the checks' own
 /// timeout bounds that.
@@ -69,7 +73,7 @@ fn begin_in(
         return Err(NotBegun::Refused(Cause::RequestTimeout));
     }
     let upstream = &target.upstream;
-    exchange.reported = false;
+    exchange.reported = None;
     // What an earlier probe came to was reported, or nobody will know.
     exchange.probe = None;
     exchange.probe = upstream.admit(now).map_err(|CircuitOpen(wait)| {
@@ -155,27 +159,38 @@ pub(super) fn connected(exchange: &mut Exchange, target: &LiveUpstream, reused: 
 /// The head of a response has come, whoever will get it: what it says about the
 /// endpoint.
 pub(super) fn answered(exchange: &mut Exchange, target: &LiveUpstream, status: u16) {
-    let failure = status >= 500
+    if !target.upstream.keeps_outcomes() {
+        return;
+    }
+    let failed = status >= 500
         || exchange.forward().is_some_and(|forward| forward.retry.on.statuses.contains(status));
-    report(exchange, &target.upstream, !failure);
+    let outcome = match failed {
+        true => Outcome::Failed,
+        // A long upload takes as long as the client does.
+        false if exchange.body_received > SMALL_BODY => Outcome::Served(None),
+        false => Outcome::Served(Some(exchange.attempt_started.elapsed())),
+    };
+    report(exchange, &target.upstream, outcome);
 }
 
-/// The attempt failed without a response.
+/// The attempt failed, before a response or in the middle of one.
 pub(super) fn failed(exchange: &mut Exchange) {
     let Some(live) = exchange.live.clone() else { return };
     let Some(forward) = exchange.forward() else { return };
-    let target = &live.upstreams[forward.upstream.index()];
-    report(exchange, &target.upstream, false);
+    let upstream = &live.upstreams[forward.upstream.index()].upstream;
+    match (exchange.reported, &exchange.lease) {
+        _ if !upstream.keeps_outcomes() => {}
+        (None, _) => report(exchange, upstream, Outcome::Failed),
+        (Some(Outcome::Served(_)), Some(lease)) => upstream.report_broken(lease),
+        (Some(_), _) => {}
+    }
 }
 
-/// Once an attempt: what breaks off after a good head counts as served.
-fn report(exchange: &mut Exchange, upstream: &Upstream, success: bool) {
-    if !upstream.keeps_outcomes() {
-        return;
-    }
-    if exchange.lease.is_some() && !std::mem::replace(&mut exchange.reported, true) {
-        upstream.report(exchange.probe.take(), success, Instant::now());
-    }
+/// Once an attempt.
+fn report(exchange: &mut Exchange, upstream: &Upstream, outcome: Outcome) {
+    let Some(lease) = &exchange.lease else { return };
+    exchange.reported = Some(outcome);
+    upstream.report(lease, exchange.probe.take(), outcome, Instant::now());
 }
 
 /// The head of the response has come: nothing is retried any more.

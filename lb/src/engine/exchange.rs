@@ -10,7 +10,7 @@ use super::{Connection, Deadline, Live};
 use crate::limit::Permit;
 use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
 use crate::response::Cause;
-use crate::upstream::{EndpointState, Lease, Probe, Tried};
+use crate::upstream::{EndpointState, Lease, Outcome, Probe, Tried};
 
 /// Everything that is particular to one exchange.
 pub(crate) struct Exchange {
@@ -50,8 +50,8 @@ pub(crate) struct Exchange {
     pub(super) lease: Option<Lease>,
     /// The attempt tries an upstream whose circuit is half-open.
     pub(super) probe: Option<Probe>,
-    /// What became of the attempt was reported.
-    pub(super) reported: bool,
+    /// What was reported of the attempt.
+    pub(super) reported: Option<Outcome>,
     /// When the client may try again, for answers of our own.
     pub(super) retry_after: Option<Duration>,
     /// The endpoint of the last lease, for the log.
@@ -109,7 +109,7 @@ impl Exchange {
             permit: None,
             lease: None,
             probe: None,
-            reported: false,
+            reported: None,
             retry_after: None,
             last_endpoint: None,
             tried: Tried::default(),

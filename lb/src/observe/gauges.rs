@@ -25,6 +25,7 @@ pub struct SnapshotGauges {
     weight: GaugeVec,
     requests: IntCounterVec,
     failures: IntCounterVec,
+    ejections: IntCounterVec,
     available: IntGaugeVec,
     queue: IntGaugeVec,
     circuit: IntGaugeVec,
@@ -70,6 +71,13 @@ impl SnapshotGauges {
             )?,
             requests: counter("lb_endpoint_requests_total", "Exchanges begun.")?,
             failures: counter("lb_endpoint_failures_total", "Exchanges that the endpoint failed.")?,
+            ejections: IntCounterVec::new(
+                Opts::new(
+                    "lb_endpoint_ejections_total",
+                    "How often real requests took the endpoint out, by why: max_fails, error_rate, latency.",
+                ),
+                &["upstream", "endpoint", "reason"],
+            )?,
             available: gauge(
                 "lb_upstream_available_endpoints",
                 "Endpoints that could take a request now.",
@@ -98,8 +106,8 @@ impl SnapshotGauges {
         })
     }
 
-    fn counters(&self) -> [&IntCounterVec; 3] {
-        [&self.requests, &self.failures, &self.opened]
+    fn counters(&self) -> [&IntCounterVec; 4] {
+        [&self.requests, &self.failures, &self.ejections, &self.opened]
     }
 
     fn gauges(&self) -> [&IntGaugeVec; 9] {
@@ -143,6 +151,10 @@ impl Collector for SnapshotGauges {
                 self.weight.with_label_values(labels).set(endpoint.current_weight(now));
                 self.requests.with_label_values(labels).inc_by(state.requests());
                 self.failures.with_label_values(labels).inc_by(state.failures());
+                for (reason, count) in state.ejections() {
+                    let labels: &[&str] = &[&upstream.name, state.label(), reason];
+                    self.ejections.with_label_values(labels).inc_by(count);
+                }
             }
             if upstream.queue.is_some() {
                 let waiting = upstream.shared.queue.len();

@@ -51,6 +51,7 @@ async fn keep_books(upstream: Arc<Upstream>) {
     loop {
         ticks.tick().await;
         upstream.shared.budget.tick(upstream.requests());
+        upstream.keep_books(Instant::now());
         // An ejection may have ended, which nobody says.
         upstream.shared.queue.look_again();
     }

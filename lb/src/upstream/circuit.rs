@@ -1,8 +1,18 @@
-//! An upstream and its circuit breaker.
+//! What becomes of attempts, and the circuit breaker of an upstream.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{CircuitOpen, CircuitState, Probe, Upstream};
+use super::{CircuitOpen, CircuitState, Lease, Probe, Upstream};
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The endpoint answered as it should: after so long, if that says anything
+    /// about the endpoint.
+    Served(Option<Duration>),
+    /// It did not.
+    Failed,
+}
 
 impl Upstream {
     /// Whether a request may go to an endpoint: as a probe, where the circuit is
@@ -16,14 +26,29 @@ impl Upstream {
 
     /// Whether anybody asks what became of attempts.
     pub fn keeps_outcomes(&self) -> bool {
-        self.breaker.is_some()
+        self.breaker.is_some() || self.outlier.is_some()
     }
 
-    /// Takes in whether an endpoint served a request that was admitted.
-    pub fn report(&self, probe: Option<Probe>, success: bool, now: Instant) {
+    /// Takes in what became of an attempt that was admitted.
+    pub fn report(&self, lease: &Lease, probe: Option<Probe>, outcome: Outcome, now: Instant) {
+        if self.outlier.is_some() {
+            let tally = &lease.endpoint().tally;
+            match outcome {
+                Outcome::Served(after) => tally.served(after),
+                Outcome::Failed => tally.failed(),
+            }
+        }
+        let success = matches!(outcome, Outcome::Served(_));
         let Some(settings) = &self.breaker else { return };
         let begun = self.shared.breaker.report(probe, success, settings, now);
         self.log_circuit(begun);
+    }
+
+    /// An attempt that was reported as served broke off.
+    pub fn report_broken(&self, lease: &Lease) {
+        if self.outlier.is_some() {
+            lease.endpoint().tally.broke_off();
+        }
     }
 
     /// Whether requests pass, as of the last one.

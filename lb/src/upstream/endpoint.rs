@@ -10,7 +10,8 @@ use arc_swap::ArcSwapOption;
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
 
-use super::health::Health;
+use super::health::{EJECTION_REASONS, Health};
+use super::outlier::Tally;
 use crate::balance::Turn;
 use crate::values::EndpointAddress;
 
@@ -43,6 +44,8 @@ pub struct EndpointState {
     connections: AtomicU32,
     failures: AtomicU64,
     pub(super) health: Health,
+    /// What has become of attempts, where outliers are looked for.
+    pub(super) tally: CachePadded<Tally>,
     /// Asks the checker for a check now instead of at the next interval.
     pub(super) check_now: Notify,
 }
@@ -66,6 +69,7 @@ impl EndpointState {
             connections: AtomicU32::new(0),
             failures: AtomicU64::new(0),
             health: Health::new(Instant::now()),
+            tally: CachePadded::default(),
             check_now: Notify::new(),
         }
     }
@@ -185,6 +189,11 @@ impl EndpointState {
     /// not ask.
     pub fn is_checked_healthy(&self) -> bool {
         self.health.is_checked_healthy()
+    }
+
+    /// How often real requests have taken it out so far, by why.
+    pub fn ejections(&self) -> [(&'static str, u64); EJECTION_REASONS.len()] {
+        self.health.ejections()
     }
 
     /// Whether failures of real requests have taken it out, as of `now`.

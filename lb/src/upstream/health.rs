@@ -4,11 +4,12 @@
 //! `checker`'s business, and what is done about a sick endpoint `lease`'s.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::outlier::Reason;
 use crate::values::StatusRange;
 
 /// How an upstream's endpoints are checked.
@@ -70,6 +71,13 @@ pub enum Transition {
     Down,
 }
 
+/// Why real requests take an endpoint out, for the metrics: `max_fails`, and what an
+/// outlier is.
+pub(super) const EJECTION_REASONS: [&str; 3] = ["max_fails", "error_rate", "latency"];
+
+/// An outlier is out for `eject_for` times two to the power of this at most.
+const LONGEST_DOUBLING: u32 = 4;
+
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
@@ -83,6 +91,14 @@ pub(super) struct Health {
     streak: AtomicU8,
     /// Milliseconds after `epoch` until which the endpoint is out; 0 for in.
     ejected_until: AtomicU64,
+    /// The same for having been unlike the others.
+    outlier_until: AtomicU64,
+    /// How often that was, less the intervals in which it was not.
+    outlier_times: AtomicU32,
+    /// An ejection has begun whose end nobody has noted.
+    is_out: AtomicBool,
+    /// How often it was taken out, by why.
+    ejections: [AtomicU64; EJECTION_REASONS.len()],
     /// Milliseconds after `epoch` at which it came back, or will; 0 for an endpoint
     /// that was there from the beginning.
     back_at: AtomicU64,
@@ -97,6 +113,10 @@ impl Health {
             checked: AtomicU8::new(UNKNOWN),
             streak: AtomicU8::new(0),
             ejected_until: AtomicU64::new(0),
+            outlier_until: AtomicU64::new(0),
+            outlier_times: AtomicU32::new(0),
+            is_out: AtomicBool::new(false),
+            ejections: Default::default(),
             back_at: AtomicU64::new(0),
             failures: Mutex::default(),
             epoch,
@@ -109,6 +129,7 @@ impl Health {
 
     pub(super) fn is_ejected(&self, now: Instant) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
+        let until = until.max(self.outlier_until.load(Ordering::Relaxed));
         until > 0 && self.millis(now) < until
     }
 
@@ -184,17 +205,67 @@ impl Health {
         failures.clear();
         let until = now + settings.fail_timeout;
         self.ejected_until.store(self.millis(until).max(1), Ordering::Relaxed);
-        self.come_back(until);
+        self.begin_ejection(until, 0);
         true
+    }
+
+    /// Takes it out for being unlike the others: twice as long each time, up to
+    /// sixteen times as long. No check ends that: it is what the checks do not see.
+    /// For how long.
+    pub(super) fn eject(&self, now: Instant, base: Duration, reason: Reason) -> Duration {
+        let times = self.outlier_times.fetch_add(1, Ordering::Relaxed);
+        let out_for = base.saturating_mul(1 << times.min(LONGEST_DOUBLING));
+        let until = now.checked_add(out_for).unwrap_or(now + base);
+        self.outlier_until.store(self.millis(until).max(1), Ordering::Relaxed);
+        self.begin_ejection(
+            until,
+            match reason {
+                Reason::ErrorRate { .. } => 1,
+                Reason::Latency { .. } => 2,
+            },
+        );
+        out_for
+    }
+
+    /// An interval has passed in which it was like the others.
+    pub(super) fn forgive(&self) {
+        let less = |times: u32| times.min(LONGEST_DOUBLING + 1).checked_sub(1);
+        // Err: there is nothing to forgive.
+        let _ = self.outlier_times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    fn begin_ejection(&self, until: Instant, reason: usize) {
+        self.ejections[reason].fetch_add(1, Ordering::Relaxed);
+        self.is_out.store(true, Ordering::Relaxed);
+        self.come_back(until);
+    }
+
+    /// Whether an ejection has ended; says so once.
+    pub(super) fn take_end_of_ejection(&self, now: Instant) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+            && !self.is_ejected(now)
+            && self.is_out.swap(false, Ordering::Relaxed)
+    }
+
+    /// How often it was taken out so far, by why.
+    pub(super) fn ejections(&self) -> [(&'static str, u64); EJECTION_REASONS.len()] {
+        std::array::from_fn(|reason| {
+            (EJECTION_REASONS[reason], self.ejections[reason].load(Ordering::Relaxed))
+        })
     }
 
     /// Ends a passive ejection.
     fn readmit(&self, now: Instant) {
-        if self.is_ejected(now) {
-            self.back_at.store(self.millis(now).max(1), Ordering::Relaxed);
+        let until = self.ejected_until.swap(0, Ordering::Relaxed);
+        if until == 0 {
+            return;
         }
-        if self.ejected_until.swap(0, Ordering::Relaxed) > 0 {
-            self.failures.lock().clear();
+        self.failures.lock().clear();
+        let now = self.millis(now);
+        if now < until {
+            // Unless it is out as an outlier too.
+            let at = self.outlier_until.load(Ordering::Relaxed).max(now).max(1);
+            self.back_at.store(at, Ordering::Relaxed);
         }
     }
 
@@ -305,6 +376,32 @@ mod tests {
             health.record_failure(start, &PASSIVE, || true),
             "once the veto falls, the next failure counts"
         );
+    }
+
+    #[test]
+    fn an_outlier_is_out_for_longer_each_time_and_no_check_brings_it_back() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let base = Duration::from_secs(30);
+        let reason = Reason::ErrorRate { errors: 1, requests: 1 };
+        let health = Health::new(start);
+        assert_eq!(health.eject(at(0), base, reason).as_secs(), 30);
+        health.record_check(true, at(1), &check(3, 1));
+        assert!(health.is_ejected(at(29)), "it answers its checks, as it did before");
+        assert!(!health.take_end_of_ejection(at(29)));
+        assert!(!health.is_ejected(at(30)));
+        assert!(health.take_end_of_ejection(at(30)));
+        assert!(!health.take_end_of_ejection(at(30)), "said once");
+        assert_eq!(health.up_for(at(40)), Some(Duration::from_secs(10)));
+        for expected in [60, 120, 240, 480, 480, 480] {
+            assert_eq!(health.eject(at(100), base, reason).as_secs(), expected);
+        }
+        for expected in [240, 120, 60] {
+            health.forgive();
+            health.forgive();
+            assert_eq!(health.eject(at(100), base, reason).as_secs(), expected);
+        }
+        assert_eq!(health.ejections()[1], ("error_rate", 10));
     }
 
     #[test]

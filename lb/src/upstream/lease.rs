@@ -181,31 +181,6 @@ impl Upstream {
         (self.check.is_none() || state.is_checked_healthy()) && state.is_resolved()
     }
 
-    /// Takes in a failure of a real request on a leased endpoint: an active
-    /// check follows at once, and enough failures take the endpoint out.
-    pub fn record_failure(&self, lease: &Lease, now: Instant, reason: &str) {
-        let state = &lease.state;
-        state.count_failure();
-        state.check_now.notify_one();
-        let may_eject = || {
-            let endpoints = &self.members().endpoints;
-            let ejected = endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now));
-            let share = 100 - usize::from(self.passive.min_healthy_percent.min(100));
-            // The only endpoint is never taken out, whatever the percentage.
-            let most = (endpoints.len() * share / 100).min(endpoints.len().saturating_sub(1));
-            ejected.count() < most
-        };
-        if state.health.record_failure(now, &self.passive, may_eject) {
-            tracing::warn!(
-                upstream = %self.name,
-                endpoint = %state.label(),
-                reason,
-                out_for_seconds = self.passive.fail_timeout.as_secs(),
-                "endpoint taken out: too many failed requests"
-            );
-        }
-    }
-
     /// How many endpoints could take a request now.
     pub fn available(&self, now: Instant) -> usize {
         self.members()

@@ -1,10 +1,10 @@
-//! Who gets a lease, and who does not.
+//! Who gets a lease, and who is taken out.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Lease, Placement, Registry, Tried, Unavailable, Upstream};
+use super::{Lease, Outcome, Placement, Registry, Tried, Unavailable, Upstream};
 use crate::compile::compile_text;
 use crate::snapshot::Snapshot;
 
@@ -162,4 +162,85 @@ fn an_ejected_endpoint_comes_back_by_time() {
     assert_eq!(number(&lease(upstream, &Tried::default()).unwrap()), 2);
     let later = placement(Instant::now() + Duration::from_secs(31));
     assert_eq!(number(&upstream.lease(later, &Tried::default()).unwrap()), 1);
+}
+
+const ERRORS: &str = "outlier: { error_rate: 50%, min_requests: 4, interval: 10s, eject_for: 30s }";
+
+/// Sends ten requests to each endpoint; those with these numbers fail them.
+fn ten_each(upstream: &Upstream, failing: &[u32], now: Instant) {
+    for endpoint in 0..upstream.members().endpoints.len() {
+        let mut tried = Tried::default();
+        for (other, member) in upstream.members().endpoints.iter().enumerate() {
+            if other != endpoint {
+                tried.insert(&member.state);
+            }
+        }
+        let lease = upstream.lease(placement(now), &tried).unwrap();
+        let outcome = match failing.contains(&number(&lease)) {
+            true => Outcome::Failed,
+            false => Outcome::Served(Some(Duration::from_millis(20))),
+        };
+        (0..10).for_each(|_| upstream.report(&lease, None, outcome, now));
+    }
+}
+
+/// The numbers of those that are out.
+fn out(upstream: &Upstream, now: Instant) -> Vec<u32> {
+    let members = upstream.members();
+    let out = (1..).zip(&members.endpoints).filter(|(_, endpoint)| endpoint.state.is_ejected(now));
+    out.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn outliers_are_taken_out_once_an_interval_and_half_stay_in() {
+    let snapshot = snapshot(&["weight: 1"; 5], ERRORS);
+    let upstream = &snapshot.upstreams[0];
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    upstream.keep_books(at(0));
+    ten_each(upstream, &[1, 3, 4], at(5));
+    upstream.keep_books(at(5));
+    assert!(out(upstream, at(5)).is_empty(), "the interval is not over");
+    upstream.keep_books(at(10));
+    assert_eq!(out(upstream, at(10)), [1, 3], "two of five, for half may go");
+    assert_eq!(out(upstream, at(40)), [0; 0], "they come back by time");
+    // The next interval: those that are out have no say, and nobody else fails.
+    upstream.keep_books(at(20));
+    assert_eq!(out(upstream, at(20)), [1, 3]);
+}
+
+#[test]
+fn the_only_endpoint_and_the_last_healthy_one_stay_in() {
+    let alone = snapshot(&["weight: 1"], &format!("{ERRORS}, min_healthy_percent: 0"));
+    let upstream = &alone.upstreams[0];
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    upstream.keep_books(start);
+    ten_each(upstream, &[1], start);
+    upstream.keep_books(at(10));
+    assert_eq!(out(upstream, at(10)), [0; 0]);
+
+    let three = snapshot(&["weight: 1"; 3], &format!("{ERRORS}, min_healthy_percent: 0"));
+    let upstream = &three.upstreams[0];
+    upstream.keep_books(start);
+    ten_each(upstream, &[1, 2, 3], start);
+    upstream.keep_books(at(10));
+    assert_eq!(out(upstream, at(10)).len(), 2, "all fail, and one stays");
+    assert_eq!(upstream.available(at(10)), 1);
+}
+
+#[test]
+fn what_breaks_off_counts_as_failed() {
+    let snapshot = snapshot(&["weight: 1"; 3], ERRORS);
+    let upstream = &snapshot.upstreams[0];
+    let start = Instant::now();
+    upstream.keep_books(start);
+    let lease = lease(upstream, &Tried::default()).unwrap();
+    for _ in 0..4 {
+        upstream.report(&lease, None, Outcome::Served(None), start);
+        upstream.report_broken(&lease);
+    }
+    let later = start + Duration::from_secs(10);
+    upstream.keep_books(later);
+    assert_eq!(out(upstream, later), [number(&lease)]);
 }

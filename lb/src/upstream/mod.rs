@@ -8,6 +8,7 @@ mod breaker;
 mod budget;
 mod checker;
 mod circuit;
+mod ejection;
 mod endpoint;
 mod first_round;
 mod health;
@@ -15,6 +16,7 @@ mod lease;
 #[cfg(test)]
 mod lease_tests;
 mod members;
+mod outlier;
 mod probe;
 mod queue;
 mod registry;
@@ -25,11 +27,13 @@ mod window;
 pub use breaker::{Breaker, BreakerSettings, CircuitOpen, CircuitState, Probe};
 pub use budget::{BudgetSettings, RetryBudget};
 pub use checker::Checker;
+pub use circuit::Outcome;
 pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
 pub use lease::{Lease, Placement, Tried, Unavailable};
 pub use members::{Endpoint, EndpointRules, Members};
+pub use outlier::OutlierSettings;
 pub use queue::{Queue, QueueSettings, Waiting};
 pub use registry::{Idle, Registry, Shared};
 
@@ -63,6 +67,8 @@ pub struct Upstream {
     pub check: Option<CheckSettings>,
     /// When failures of real requests take an endpoint out.
     pub passive: PassiveSettings,
+    /// Who is taken out for being unlike the others.
+    pub outlier: Option<OutlierSettings>,
     /// Who waits when its endpoints are full.
     pub queue: Option<QueueSettings>,
     /// When it is left alone.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub struct Shared {
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
+    /// When outliers were looked for last.
+    judged: Mutex<Option<Instant>>,
     /// Requests that wait because its endpoints are full.
     pub queue: Arc<Queue>,
     /// Whether the upstream is left alone.
@@ -44,6 +46,7 @@ impl Default for Shared {
         Self {
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
+            judged: Mutex::default(),
             queue: Arc::default(),
             breaker: Arc::new(Breaker::new(Instant::now())),
             requests_left: AtomicU64::new(0),
@@ -53,6 +56,18 @@ impl Default for Shared {
 }
 
 impl Shared {
+    /// Whether an interval is over, so that another begins. The first begins now.
+    pub(super) fn begin_interval(&self, now: Instant, interval: Duration) -> bool {
+        let mut judged = self.judged.lock();
+        match *judged {
+            Some(last) if now.saturating_duration_since(last) < interval => false,
+            last => {
+                *judged = Some(now);
+                last.is_some()
+            }
+        }
+    }
+
     /// Keeps what an endpoint that leaves has counted.
     pub(super) fn endpoint_left(&self, state: &EndpointState) {
         state.leave(|requests| {

@@ -83,3 +83,30 @@ fn backups_and_bounds_of_endpoints() {
         ],
     );
 }
+
+#[test]
+fn outliers() {
+    problems_of(
+        Place::Upstream,
+        &[
+            (
+                r#"endpoints: [{ address: "a:1" }], outlier: { min_requests: 5 }"#,
+                &["5:43: upstreams.api.outlier: give error_rate, latency_factor, or both"],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], outlier: { error_rate: 200%, latency_factor: 1 }"#,
+                &[
+                    r#"5:66: upstreams.api.outlier.error_rate: the number in "200%" must be from 1 to 100"#,
+                    "5:88: upstreams.api.outlier.latency_factor: must be from 1.1 to 1000, found the number 1",
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], outlier: { error_rate: 5%, interval: 100ms, eject_for: 0s }"#,
+                &[
+                    "5:80: upstreams.api.outlier.interval: must be at least 1s",
+                    "5:98: upstreams.api.outlier.eject_for: must be at least 1s",
+                ],
+            ),
+        ],
+    );
+}

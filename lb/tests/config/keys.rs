@@ -85,7 +85,7 @@ fn keys_of_an_upstream() {
             (
                 r#"endpoints: [{ address: "a:1" }], fast_start: 10s"#,
                 &[
-                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, queue, retry, send_proxy, slow_start, timeouts, tls"#,
+                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, outlier, passive_health, protocol, queue, retry, send_proxy, slow_start, timeouts, tls"#,
                 ],
             ),
             (

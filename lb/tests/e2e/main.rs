@@ -12,6 +12,7 @@ mod full;
 mod lane;
 mod limits;
 mod observing;
+mod outliers;
 mod own_responses;
 mod protocols;
 mod retries;
