@@ -12,6 +12,8 @@ mod ejection;
 mod endpoint;
 mod first_round;
 mod health;
+#[cfg(test)]
+mod health_tests;
 mod lease;
 #[cfg(test)]
 mod lease_tests;

@@ -171,9 +171,12 @@ mod tests {
         find(&samples, settings).into_iter().map(|(index, _)| index).collect()
     }
 
+    /// What it is about, the endpoints, and who of them is one.
+    type Row = (&'static str, &'static [(u32, u32, u64)], &'static [usize]);
+
     #[test]
     fn who_is_an_outlier() {
-        let table: &[(&str, &[(u32, u32, u64)], &[usize])] = &[
+        let table: &[Row] = &[
             ("nobody is there", &[], &[]),
             ("nothing was asked", &[(0, 0, 0), (0, 0, 0)], &[]),
             ("all is well", &[(100, 1, 20), (100, 0, 25), (100, 0, 22)], &[]),

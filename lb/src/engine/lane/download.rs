@@ -8,14 +8,13 @@ use super::buffer::poll_write_both;
 use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
-use super::request::Request;
 use super::response::{After, Towards, write_head, write_interim};
-use super::upload::{Upload, write_last_chunk};
+use super::scene::{Scene, require_switch};
+use super::upload::write_last_chunk;
 use super::workspace::{ROOM, Workspace};
 use crate::engine::edits::Edits;
 use crate::engine::exchange::Exchange;
-use crate::engine::retry::{self, Repeat};
-use crate::engine::{LiveUpstream, Shared, Taking, attempt};
+use crate::engine::{Taking, attempt, retry};
 use crate::head::{
     BodyDecoder, CHUNK_END, ResponseFraming, ResponseHead, ResponseLimits, ResponseScanner, Slots,
     parse_response, write_chunk_header,
@@ -58,22 +57,6 @@ pub(super) enum Phase {
     Tunnel,
     /// The response is put aside: another endpoint is asked.
     Aside,
-}
-
-/// What a response is judged by.
-pub(super) struct Scene<'s> {
-    pub(super) request: &'s Request,
-    pub(super) upload: &'s mut Upload,
-    pub(super) exchange: &'s mut Exchange,
-    pub(super) target: &'s LiveUpstream,
-    pub(super) shared: &'s Shared,
-}
-
-impl Scene<'_> {
-    /// What of the request could be sent again.
-    fn repeat(&self) -> Repeat {
-        Repeat { held: self.upload.held, idempotent: self.request.idempotent }
-    }
 }
 
 impl Download {
@@ -415,20 +398,4 @@ pub(super) struct Moved {
     pub(super) read: bool,
     pub(super) written: bool,
     pub(super) waits_for_client: bool,
-}
-
-/// A switch of protocols must be to one that was asked for.
-fn require_switch(
-    head: &ResponseHead<'_, '_>,
-    exchange: &Exchange,
-    asked: &[u8],
-) -> Result<(), Failure> {
-    let chosen = head.first("upgrade").unwrap_or_default();
-    let mut asked = asked.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let was_asked = asked.any(|asked| asked.eq_ignore_ascii_case(chosen.trim_ascii()));
-    if exchange.upgrade && head.upgrade && was_asked {
-        return Ok(());
-    }
-    let detail = "the endpoint switches to a protocol that was not asked for";
-    Err(Failure::last(Cause::UpstreamInvalidResponse, detail))
 }

@@ -18,6 +18,7 @@ mod pipe;
 mod pool;
 mod request;
 mod response;
+mod scene;
 mod transfer;
 mod tunnel;
 mod upload;
@@ -36,14 +37,14 @@ pub use self::workspace::{Draft, Workspace};
 
 use self::connection::Connection;
 use self::dial::{Start, dial};
-use self::download::{Download, Scene};
+use self::download::Download;
 use self::failure::Failure;
 use self::pool::Key;
 use self::request::Request;
+use self::scene::Scene;
 use self::transfer::{Transfer, Watch};
 use self::upload::Upload;
 use super::arrival::CLIENT_PATIENCE;
-use super::attempt::NotBegun;
 use super::exchange::Exchange;
 use super::record::{Finished, record};
 use super::refusal::{self, OwnAnswer};
@@ -229,26 +230,6 @@ impl Run<'_> {
         match transfer.run(alarm).await {
             Ok(()) => Ok(connection),
             Err(failure) => Err(Failed { failure, reused }),
-        }
-    }
-
-    /// A lease on an endpoint. What is left of `timeouts.request`.
-    async fn lease<C: ClientStream>(
-        &self,
-        exchange: &mut Exchange,
-        client: &mut C,
-        work: &mut Workspace,
-    ) -> Result<Duration, Failure> {
-        let refused = |cause: Cause| Failure::last(cause, cause.name());
-        match attempt::begin(exchange, self.target, &self.timeouts) {
-            Ok(remaining) => Ok(remaining),
-            Err(NotBegun::Refused(cause)) => Err(refused(cause)),
-            Err(NotBegun::Full) => {
-                let left = waiting::until_left(client, work);
-                Box::pin(attempt::wait_for_place(exchange, self.target, &self.timeouts, left))
-                    .await
-                    .map_err(refused)
-            }
         }
     }
 

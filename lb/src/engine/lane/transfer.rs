@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::client::ClientStream;
 use super::connection::Stream;
-use super::download::{Download, Moved, Scene};
+use super::download::{Download, Moved};
 use super::failure::Failure;
+use super::scene::Scene;
 use super::upload::Waits;
 use super::workspace::Workspace;
 use crate::engine::retry::Kind;
