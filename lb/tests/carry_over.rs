@@ -111,44 +111,6 @@ fn ejection_leaves_half_in_and_never_takes_the_last() {
     assert!(api.lease(placement(), &tried).is_ok(), "when all were tried, one is tried again");
 }
 
-/// The total must not fall back, or the retry budget would close.
-#[test]
-fn members_change_and_leases_and_totals_stay() {
-    let registry = Registry::default();
-    let snapshot = snapshot(
-        &registry,
-        r#"api: { endpoints: [{ address: "10.0.0.1:80" }, { address: "10.0.0.2:80" }] }"#,
-    );
-    let api = upstream(&snapshot, "api");
-    let both = api.members().endpoints.clone();
-    let mut tried = Tried::default();
-    let leases: Vec<_> = (0..2)
-        .map(|_| {
-            let lease = api.lease(placement(), &tried).unwrap();
-            tried.insert(lease.endpoint());
-            lease
-        })
-        .collect();
-    assert_eq!(api.requests(), 2);
-
-    // The first leaves: who was tried is known by itself, not by its place.
-    api.replace_members(vec![both[1].clone()]);
-    assert_eq!(api.requests(), 2);
-    assert!(tried.contains(&both[1].state));
-    let next = api.lease(placement(), &Tried::default()).unwrap();
-    assert_eq!(next.endpoint().id(), both[1].state.id());
-    assert_eq!(both[0].state.in_flight(), 1, "what is open goes on");
-
-    // It comes back, and nothing is counted twice.
-    api.replace_members(both.clone());
-    assert_eq!(api.requests(), 3);
-    api.replace_members(Vec::new());
-    assert_eq!(api.requests(), 3);
-    assert!(api.lease(placement(), &Tried::default()).is_err());
-    drop((leases, next));
-    assert_eq!([both[0].state.in_flight(), both[1].state.in_flight()], [0, 0]);
-}
-
 #[test]
 fn an_endpoint_that_is_new_to_a_running_upstream_starts_slowly() {
     let registry = Registry::default();

@@ -5,6 +5,7 @@
 
 mod connections;
 mod context;
+mod dns;
 mod failover;
 mod headers;
 mod inherit;
@@ -19,6 +20,7 @@ mod server_tls;
 mod upstreams;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::{self, Config, Position, Problem, Problems, Severity};
 use crate::policy::{KeySeed, Table, TableBuilder};
@@ -96,6 +98,7 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
         status,
         access_log,
         shutdown,
+        dns,
         client_ip,
         defaults,
         listeners,
@@ -111,7 +114,8 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     let process = process::process(workers, max_connections, status, access_log, shutdown, context);
     let head_limits = process::head_limits(defaults.as_ref(), context);
     let listeners = listeners::listeners(listeners, &process, context);
-    let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), context, registry);
+    let dns = Arc::new(dns::settings(dns.as_ref(), context));
+    let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), &dns, context, registry);
     let limits = upstreams::limits(rate_limits, context);
     let (table, concurrency) =
         routes::table(virtual_hosts, config, &listeners, &upstreams, &limits, context);

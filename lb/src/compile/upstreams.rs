@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use super::context::{Context, at};
 use super::{failover, inherit, server_tls};
 use crate::balance::Algorithm;
@@ -16,8 +14,8 @@ use crate::limit::RateLimiter;
 use crate::snapshot::Limit;
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, EndpointRules, HttpCheck, Members, Protocol, Registry,
-    TlsIdentity, Upstream, UpstreamTls,
+    CheckKind, CheckSettings, DnsSettings, EndpointRules, HttpCheck, Members, Protocol, Registry,
+    Source, TlsIdentity, Upstream, UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -30,6 +28,7 @@ type TlsClients = HashMap<(Option<TlsIdentity>, Vec<Vec<u8>>), Arc<rustls::Clien
 pub(super) fn upstreams(
     written: &BTreeMap<String, config::Upstream>,
     defaults: Option<&Defaults>,
+    dns: &Arc<DnsSettings>,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Vec<Arc<Upstream>> {
@@ -37,7 +36,15 @@ pub(super) fn upstreams(
     written
         .iter()
         .map(|(name, upstream)| {
-            Arc::new(compile_upstream(name, upstream, defaults, &mut clients, context, registry))
+            Arc::new(compile_upstream(
+                name,
+                upstream,
+                defaults,
+                dns,
+                &mut clients,
+                context,
+                registry,
+            ))
         })
         .collect()
 }
@@ -62,6 +69,7 @@ fn compile_upstream(
     name: &str,
     written: &config::Upstream,
     defaults: Option<&Defaults>,
+    dns: &Arc<DnsSettings>,
     clients: &mut TlsClients,
     context: &mut Context<'_>,
     registry: &Registry,
@@ -93,7 +101,8 @@ fn compile_upstream(
     let balance = balance.unwrap_or(Balance::LeastConnections);
     let slow_start = failover::slow_start(*slow_start, balance, &path, context);
     let mut seen = HashSet::new();
-    let mut compiled = Vec::with_capacity(endpoints.len());
+    let shared = registry.shared(&name);
+    let mut sources = Vec::with_capacity(endpoints.len());
     for (index, written) in endpoints.iter().enumerate() {
         let config::Endpoint { address, weight, backup, max_connections } = written;
         if !seen.insert(address) {
@@ -108,7 +117,7 @@ fn compile_upstream(
         let weight = u32::from(weight.unwrap_or(1));
         let backup = backup.unwrap_or(false);
         let rules = EndpointRules { backup, max_connections: *max_connections, slow_start };
-        compiled.push(Endpoint { weight, rules, state: registry.endpoint(&name, address) });
+        sources.push(Source::new(address, weight, rules, &shared));
     }
 
     failover::check_backups(endpoints, &path, context);
@@ -149,11 +158,12 @@ fn compile_upstream(
     let default_keepalive = defaults.and_then(|defaults| defaults.keepalive.as_ref());
     let default_retry = defaults.and_then(|defaults| defaults.retry.as_ref());
     let (max_idle, idle_timeout) = inherit::keepalive(&[keepalive.as_ref(), default_keepalive]);
-    let shared = registry.shared(&name);
     Upstream {
+        members: Members::of(&sources, algorithm, &shared),
+        sources,
+        dns: Arc::clone(dns),
         algorithm,
         hash_key,
-        members: ArcSwap::from_pointee(Members::new(compiled, algorithm)),
         protocol,
         tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, clients, context),
         send_proxy: match send_proxy {

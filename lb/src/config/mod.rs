@@ -40,7 +40,7 @@ pub use policy::{
     Timeouts,
 };
 pub use problem::{Problem, Problems, Severity, did_you_mean};
-pub use process::{AccessLog, ClientIp, LogFormat, Shutdown, Status, Workers};
+pub use process::{AccessLog, ClientIp, Dns, LogFormat, Shutdown, Status, Workers};
 pub use routes::{Match, Redirect, RedirectScheme, Route, RouteLimits, VirtualHost};
 pub use upstreams::{
     Balance, Endpoint, HealthCheck, HealthCheckKind, Protocol, SendProxy, StatusItem, Upstream,
@@ -65,6 +65,8 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// How the process stops.
     pub shutdown: Option<Shutdown>,
+    /// How names of endpoints are resolved.
+    pub dns: Option<Dns>,
     /// How the address of the client is found.
     pub client_ip: Option<ClientIp>,
     /// Settings that upstreams and routes inherit, field by field.

@@ -26,6 +26,8 @@ pub struct SnapshotGauges {
     requests: IntCounterVec,
     failures: IntCounterVec,
     ejections: IntCounterVec,
+    dns_failures: IntCounterVec,
+    endpoints: IntGaugeVec,
     available: IntGaugeVec,
     queue: IntGaugeVec,
     circuit: IntGaugeVec,
@@ -38,9 +40,9 @@ impl SnapshotGauges {
     /// Gauges over what `source` has at each scrape.
     pub fn new(source: Arc<dyn SnapshotSource>) -> prometheus::Result<Self> {
         let endpoint = &["upstream", "endpoint"];
-        let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), endpoint);
-        let upstream_counter =
-            |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["upstream"]);
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels)
+        };
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             IntGaugeVec::new(Opts::new(name, help), labels)
         };
@@ -69,14 +71,26 @@ impl SnapshotGauges {
                 ),
                 endpoint,
             )?,
-            requests: counter("lb_endpoint_requests_total", "Exchanges begun.")?,
-            failures: counter("lb_endpoint_failures_total", "Exchanges that the endpoint failed.")?,
-            ejections: IntCounterVec::new(
-                Opts::new(
-                    "lb_endpoint_ejections_total",
-                    "How often real requests took the endpoint out, by why: max_fails, error_rate, latency.",
-                ),
+            requests: counter("lb_endpoint_requests_total", "Exchanges begun.", endpoint)?,
+            failures: counter(
+                "lb_endpoint_failures_total",
+                "Exchanges that the endpoint failed.",
+                endpoint,
+            )?,
+            ejections: counter(
+                "lb_endpoint_ejections_total",
+                "How often real requests took the endpoint out, by why: max_fails, error_rate, latency.",
                 &["upstream", "endpoint", "reason"],
+            )?,
+            dns_failures: counter(
+                "lb_dns_failures_total",
+                "Look-ups of a name that failed, or had no address.",
+                &["upstream", "name"],
+            )?,
+            endpoints: gauge(
+                "lb_upstream_endpoints",
+                "Endpoints, healthy or not; a name counts once for each of its addresses.",
+                &["upstream"],
             )?,
             available: gauge(
                 "lb_upstream_available_endpoints",
@@ -93,9 +107,10 @@ impl SnapshotGauges {
                 "Of upstreams with a circuit breaker: 0 closed, 1 half-open, 2 open.",
                 &["upstream"],
             )?,
-            opened: upstream_counter(
+            opened: counter(
                 "lb_upstream_circuit_opened_total",
                 "How often the circuit breaker has opened.",
+                &["upstream"],
             )?,
             keys: gauge("lb_limit_keys", "Keys that a rate limit remembers.", &["limit"])?,
             expiry: gauge(
@@ -106,16 +121,17 @@ impl SnapshotGauges {
         })
     }
 
-    fn counters(&self) -> [&IntCounterVec; 4] {
-        [&self.requests, &self.failures, &self.ejections, &self.opened]
+    fn counters(&self) -> [&IntCounterVec; 5] {
+        [&self.requests, &self.failures, &self.ejections, &self.dns_failures, &self.opened]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 9] {
+    fn gauges(&self) -> [&IntGaugeVec; 10] {
         [
             &self.in_flight,
             &self.connections,
             &self.healthy,
             &self.ejected,
+            &self.endpoints,
             &self.available,
             &self.queue,
             &self.circuit,
@@ -140,7 +156,8 @@ impl Collector for SnapshotGauges {
         self.counters().into_iter().for_each(IntCounterVec::reset);
         self.weight.reset();
         for upstream in &snapshot.upstreams {
-            for endpoint in &upstream.members().endpoints {
+            let members = upstream.members();
+            for endpoint in &members.endpoints {
                 let state = &endpoint.state;
                 let labels: &[&str] = &[&upstream.name, state.label()];
                 let healthy = upstream.check.is_none() || state.is_checked_healthy();
@@ -165,6 +182,12 @@ impl Collector for SnapshotGauges {
                 self.circuit.with_label_values(labels).set(breaker.state() as i64);
                 self.opened.with_label_values(labels).inc_by(breaker.opened());
             }
+            for name in upstream.names() {
+                let failures = self.dns_failures.with_label_values(&[&upstream.name, name.name()]);
+                failures.inc_by(name.failures());
+            }
+            let endpoints = self.endpoints.with_label_values(&[&upstream.name]);
+            endpoints.set(members.endpoints.len() as i64);
             self.available.with_label_values(&[&upstream.name]).set(upstream.available(now) as i64);
         }
         for limit in &snapshot.limits {

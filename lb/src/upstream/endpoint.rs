@@ -1,12 +1,12 @@
 //! An endpoint's counters and health, shared by every snapshot that names it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
 
@@ -16,12 +16,21 @@ use crate::balance::Turn;
 use crate::values::EndpointAddress;
 
 /// Where to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// TCP.
     Tcp(SocketAddr),
     /// A Unix stream socket.
     Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// The number of the next endpoint.
@@ -33,8 +42,8 @@ pub struct EndpointState {
     id: u64,
     upstream: Arc<str>,
     address: EndpointAddress,
+    target: Target,
     label: Arc<str>,
-    resolved: ArcSwapOption<SocketAddr>,
     // Written on every exchange by every worker: each on a cache line of its own.
     in_flight: CachePadded<AtomicU32>,
     requests: CachePadded<AtomicU64>,
@@ -43,6 +52,8 @@ pub struct EndpointState {
     turn: CachePadded<Turn>,
     connections: AtomicU32,
     failures: AtomicU64,
+    /// It has left its upstream, and not come back.
+    left: AtomicBool,
     pub(super) health: Health,
     /// What has become of attempts, where outliers are looked for.
     pub(super) tally: CachePadded<Tally>,
@@ -51,25 +62,31 @@ pub struct EndpointState {
 }
 
 impl EndpointState {
-    pub(super) fn new(upstream: Arc<str>, address: EndpointAddress) -> Self {
-        let resolved = match &address {
-            EndpointAddress::Ip(address) => Some(Arc::new(*address)),
-            EndpointAddress::Name(..) | EndpointAddress::Unix(_) => None,
-        };
+    /// Nothing is known of its health but what `alike` has, the same address by
+    /// another name.
+    pub(super) fn new(
+        upstream: Arc<str>,
+        address: EndpointAddress,
+        target: Target,
+        alike: Option<&Self>,
+    ) -> Self {
+        let alike = alike.filter(|alike| !alike.left.load(Ordering::Relaxed));
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             upstream,
-            label: address.to_string().into(),
+            label: target.to_string().into(),
             address,
-            resolved: ArcSwapOption::new(resolved),
+            target,
             in_flight: CachePadded::default(),
             requests: CachePadded::default(),
             requests_left: AtomicU64::new(0),
             turn: CachePadded::default(),
             connections: AtomicU32::new(0),
             failures: AtomicU64::new(0),
-            health: Health::new(Instant::now()),
             tally: CachePadded::default(),
+            left: AtomicBool::new(false),
+            health: alike
+                .map_or_else(|| Health::new(Instant::now()), |alike| Health::like(&alike.health)),
             check_now: Notify::new(),
         }
     }
@@ -84,31 +101,19 @@ impl EndpointState {
         &self.upstream
     }
 
-    /// As the operator wrote it; for logs and metrics.
+    /// Where connections go, `IP:PORT` or `unix:/path`; for logs and metrics.
     pub fn label(&self) -> &Arc<str> {
         &self.label
     }
 
-    /// The address as configured.
+    /// The address as configured: a name, where it was found by one.
     pub fn address(&self) -> &EndpointAddress {
         &self.address
     }
 
-    /// Where to connect to; `None` while a name has not been resolved.
-    pub fn target(&self) -> Option<Target> {
-        match &self.address {
-            EndpointAddress::Unix(path) => Some(Target::Unix(path.clone())),
-            EndpointAddress::Ip(address) => Some(Target::Tcp(*address)),
-            EndpointAddress::Name(..) => self.resolved.load().as_deref().copied().map(Target::Tcp),
-        }
-    }
-
-    pub(super) fn is_resolved(&self) -> bool {
-        !matches!(self.address, EndpointAddress::Name(..)) || self.resolved.load().is_some()
-    }
-
-    pub(super) fn set_resolved(&self, address: SocketAddr) {
-        self.resolved.store(Some(Arc::new(address)));
+    /// Where to connect to.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Exchanges in flight.
@@ -126,8 +131,18 @@ impl EndpointState {
         self.requests().saturating_sub(self.requests_left.load(Ordering::Relaxed))
     }
 
+    /// It is among the endpoints of its upstream. If it had left and is known only
+    /// because something is still open, its health is to be found out anew.
+    pub(super) fn enter(&self) {
+        if self.left.swap(false, Ordering::Relaxed) {
+            self.health.forget();
+            self.health.come_back(Instant::now());
+        }
+    }
+
     /// It leaves: from now on its upstream counts these without it.
     pub(super) fn leave(&self, count: impl FnOnce(u64)) {
+        self.left.store(true, Ordering::Relaxed);
         let here = self.requests_here();
         // Counted twice for a moment, rather than not at all: a total that falls
         // back would close the retry budget.

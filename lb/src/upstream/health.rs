@@ -123,6 +123,45 @@ impl Health {
         }
     }
 
+    /// The same as of another.
+    pub(super) fn like(other: &Self) -> Self {
+        let same = |time: &AtomicU64| AtomicU64::new(time.load(Ordering::Relaxed));
+        Self {
+            checked: AtomicU8::new(other.checked.load(Ordering::Relaxed)),
+            streak: AtomicU8::new(0),
+            ejected_until: same(&other.ejected_until),
+            outlier_until: same(&other.outlier_until),
+            outlier_times: AtomicU32::new(other.outlier_times.load(Ordering::Relaxed)),
+            is_out: AtomicBool::new(other.is_out.load(Ordering::Relaxed)),
+            ejections: Default::default(),
+            back_at: same(&other.back_at),
+            failures: Mutex::default(),
+            epoch: other.epoch,
+        }
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn forget(&self) {
+        self.checked.store(UNKNOWN, Ordering::Relaxed);
+        self.streak.store(0, Ordering::Relaxed);
+        self.ejected_until.store(0, Ordering::Relaxed);
+        self.outlier_until.store(0, Ordering::Relaxed);
+        self.outlier_times.store(0, Ordering::Relaxed);
+        self.is_out.store(false, Ordering::Relaxed);
+        self.failures.lock().clear();
+    }
+
+    /// Takes it for healthy until a check says otherwise.
+    pub(super) fn assume_healthy(&self) {
+        self.checked.store(UP, Ordering::Relaxed);
+        self.streak.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether there was a check.
+    pub(super) fn is_checked(&self) -> bool {
+        self.checked.load(Ordering::Relaxed) != UNKNOWN
+    }
+
     pub(super) fn is_checked_healthy(&self) -> bool {
         self.checked.load(Ordering::Relaxed) == UP
     }

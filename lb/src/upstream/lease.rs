@@ -141,7 +141,7 @@ impl Upstream {
                 }
             }
             let would_do =
-                |endpoint: &Endpoint| self.is_usable(&endpoint.state) && preferred(&endpoint.state);
+                |endpoint: &Endpoint| self.may_use(&endpoint.state) && preferred(&endpoint.state);
             if members.is_limited && members.endpoints.iter().any(would_do) {
                 return Err(Unavailable::Full);
             }
@@ -157,7 +157,7 @@ impl Upstream {
         preferred: impl Fn(&Endpoint) -> bool,
     ) -> Option<&'m Endpoint> {
         let available = |_, endpoint: &Endpoint| {
-            self.is_usable(&endpoint.state) && preferred(endpoint) && !endpoint.is_full()
+            self.may_use(&endpoint.state) && preferred(endpoint) && !endpoint.is_full()
         };
         let index = members.picker.pick(&members.endpoints, available, random, key, now)?;
         members.endpoints.get(index)
@@ -170,15 +170,15 @@ impl Upstream {
             let state = &endpoint.state;
             state.id() != lease.state.id()
                 && !tried.contains(state)
-                && self.is_usable(state)
+                && self.may_use(state)
                 && !state.is_ejected(now)
                 && !endpoint.is_full()
         })
     }
 
-    /// Whether active checks and name resolution let it take traffic.
-    fn is_usable(&self, state: &EndpointState) -> bool {
-        (self.check.is_none() || state.is_checked_healthy()) && state.is_resolved()
+    /// Whether active checks, if there are any, let an endpoint take traffic.
+    pub(super) fn may_use(&self, state: &EndpointState) -> bool {
+        self.check.is_none() || state.is_checked_healthy()
     }
 
     /// How many endpoints could take a request now.
@@ -186,7 +186,7 @@ impl Upstream {
         self.members()
             .endpoints
             .iter()
-            .filter(|endpoint| self.is_usable(&endpoint.state) && !endpoint.state.is_ejected(now))
+            .filter(|endpoint| self.may_use(&endpoint.state) && !endpoint.state.is_ejected(now))
             .count()
     }
 }

@@ -1,4 +1,4 @@
-//! Where endpoint state outlives a snapshot.
+//! Where the state of endpoints, and what is known of names, outlives a snapshot.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,23 +8,24 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{Breaker, EndpointState, FirstRound, Queue, RetryBudget};
+use super::{Breaker, DnsName, EndpointState, FirstRound, Queue, RetryBudget, Target};
 use crate::values::EndpointAddress;
 
-/// Endpoint state by identity: the upstream's name and the address. A new
-/// snapshot finds the counters and the health of what it shares with the old.
+/// What outlives a snapshot, by the upstream's name. A new snapshot finds the
+/// counters and the health of what it shares with the old.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: Mutex<HashMap<Identity, Weak<EndpointState>>>,
     upstreams: Mutex<HashMap<Arc<str>, Weak<Shared>>>,
 }
 
-/// The upstream's name and the endpoint's address.
-type Identity = (Arc<str>, EndpointAddress);
-
-/// What outlives a snapshot for an upstream as a whole.
+/// What outlives a snapshot for one upstream.
 #[derive(Debug)]
 pub struct Shared {
+    upstream: Arc<str>,
+    /// By where connections go. There are several for one target if it is called by
+    /// several names.
+    endpoints: Mutex<HashMap<Target, Vec<Weak<EndpointState>>>>,
+    names: Mutex<HashMap<Arc<str>, Weak<DnsName>>>,
     /// Retries against requests.
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
@@ -41,9 +42,12 @@ pub struct Shared {
     idle: Arc<CachePadded<AtomicUsize>>,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    pub(super) fn new(upstream: Arc<str>) -> Self {
         Self {
+            upstream,
+            endpoints: Mutex::default(),
+            names: Mutex::default(),
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
             judged: Mutex::default(),
@@ -53,9 +57,48 @@ impl Default for Shared {
             idle: Arc::default(),
         }
     }
-}
 
-impl Shared {
+    /// The state of an endpoint, made when it is new. The same address by another
+    /// name is another endpoint, as TLS asks it for another name, of the same
+    /// health.
+    pub(super) fn endpoint(
+        &self,
+        address: &EndpointAddress,
+        target: &Target,
+    ) -> Arc<EndpointState> {
+        let mut endpoints = self.endpoints.lock();
+        let known = endpoints.get(target).map_or(&[][..], Vec::as_slice);
+        let known: Vec<_> = known.iter().filter_map(Weak::upgrade).collect();
+        if let Some(same) = known.iter().find(|state| state.address() == address) {
+            return Arc::clone(same);
+        }
+        endpoints.retain(|_, states| {
+            states.retain(|state| state.strong_count() > 0);
+            !states.is_empty()
+        });
+        let upstream = Arc::clone(&self.upstream);
+        let alike = known.last().map(|alike| &**alike);
+        let state = Arc::new(EndpointState::new(upstream, address.clone(), target.clone(), alike));
+        if alike.is_none() && self.first_round.is_over() {
+            // It is new to an upstream that takes requests already.
+            state.health.come_back(Instant::now());
+        }
+        endpoints.entry(target.clone()).or_default().push(Arc::downgrade(&state));
+        state
+    }
+
+    /// What is known of a name.
+    pub(super) fn name(&self, name: &str) -> Arc<DnsName> {
+        let mut names = self.names.lock();
+        if let Some(known) = names.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        names.retain(|_, name| name.strong_count() > 0);
+        let new = Arc::new(DnsName::new(Arc::clone(&self.upstream), name));
+        names.insert(Arc::clone(new.name()), Arc::downgrade(&new));
+        new
+    }
+
     /// Whether an interval is over, so that another begins. The first begins now.
     pub(super) fn begin_interval(&self, now: Instant, interval: Duration) -> bool {
         let mut judged = self.judged.lock();
@@ -107,28 +150,6 @@ impl Drop for Idle {
 }
 
 impl Registry {
-    /// The state of an endpoint, made when it is new.
-    pub fn endpoint(&self, upstream: &Arc<str>, address: &EndpointAddress) -> Arc<EndpointState> {
-        let mut endpoints = self.endpoints.lock();
-        let identity = (Arc::clone(upstream), address.clone());
-        if let Some(known) = endpoints.get(&identity).and_then(Weak::upgrade) {
-            return known;
-        }
-        endpoints.retain(|_, state| state.strong_count() > 0);
-        let state = Arc::new(EndpointState::new(Arc::clone(upstream), address.clone()));
-        if self.runs(upstream) {
-            state.health.come_back(Instant::now());
-        }
-        endpoints.insert(identity, Arc::downgrade(&state));
-        state
-    }
-
-    /// Whether an upstream takes requests already, so that an endpoint is new to it.
-    fn runs(&self, upstream: &Arc<str>) -> bool {
-        let known = self.upstreams.lock().get(upstream).and_then(Weak::upgrade);
-        known.is_some_and(|shared| shared.first_round.is_over())
-    }
-
     /// What an upstream shares between snapshots, made when it is new.
     pub fn shared(&self, upstream: &Arc<str>) -> Arc<Shared> {
         let mut upstreams = self.upstreams.lock();
@@ -136,7 +157,7 @@ impl Registry {
             return known;
         }
         upstreams.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(Arc::clone(upstream)));
         upstreams.insert(Arc::clone(upstream), Arc::downgrade(&shared));
         shared
     }
@@ -146,23 +167,41 @@ impl Registry {
 mod tests {
     use super::*;
 
+    fn endpoint(shared: &Shared, address: &str) -> Arc<EndpointState> {
+        let target = Target::Tcp("10.0.0.1:80".parse().unwrap());
+        shared.endpoint(&address.parse().unwrap(), &target)
+    }
+
     #[test]
     fn the_same_endpoint_keeps_its_counters() {
         let registry = Registry::default();
-        let upstream: Arc<str> = "api".into();
-        let address: EndpointAddress = "10.0.0.1:80".parse().unwrap();
-        let old = registry.endpoint(&upstream, &address);
+        let api = registry.shared(&"api".into());
+        let old = endpoint(&api, "10.0.0.1:80");
         assert!(old.begin(None));
-        let new = registry.endpoint(&upstream, &address);
+        let new = endpoint(&registry.shared(&"api".into()), "10.0.0.1:80");
         assert_eq!(new.in_flight(), 1);
         assert!(Arc::ptr_eq(&old, &new));
-        let other = registry.endpoint(&"web".into(), &address);
-        assert_eq!(other.in_flight(), 0);
+        assert_eq!(endpoint(&registry.shared(&"web".into()), "10.0.0.1:80").in_flight(), 0);
         drop((old, new));
-        assert_eq!(
-            registry.endpoint(&upstream, &address).in_flight(),
-            0,
-            "what nobody holds is forgotten"
-        );
+        assert_eq!(endpoint(&api, "10.0.0.1:80").in_flight(), 0, "what nobody holds is forgotten");
+    }
+
+    #[test]
+    fn the_same_address_by_another_name_has_its_health() {
+        let registry = Registry::default();
+        let api = registry.shared(&"api".into());
+        let old = endpoint(&api, "a.test:80");
+        old.health.assume_healthy();
+        let new = endpoint(&api, "b.test:80");
+        assert_ne!(old.id(), new.id());
+        assert!(new.is_checked_healthy());
+        assert_eq!(old.label(), new.label());
+        assert!(!endpoint(&registry.shared(&"web".into()), "b.test:80").is_checked_healthy());
+        // One that left and is only still busy says nothing about now.
+        api.endpoint_left(&old);
+        api.endpoint_left(&new);
+        assert!(!endpoint(&api, "c.test:80").is_checked_healthy());
+        old.enter();
+        assert!(!old.is_checked_healthy());
     }
 }

@@ -10,13 +10,13 @@ fn keys_of_the_top() {
             (
                 "admin: { address: 127.0.0.1:9901 }",
                 &[
-                    r#"10:1: admin: unknown key "admin"; known here: access_log, client_ip, defaults, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: admin: unknown key "admin"; known here: access_log, client_ip, defaults, dns, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
             (
                 "reload: { watch: true }",
                 &[
-                    r#"10:1: reload: unknown key "reload"; known here: access_log, client_ip, defaults, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: reload: unknown key "reload"; known here: access_log, client_ip, defaults, dns, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
             (
@@ -30,7 +30,7 @@ fn keys_of_the_top() {
             (
                 "5: 6",
                 &[
-                    r#"10:1: 5: unknown key "5"; known here: access_log, client_ip, defaults, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: 5: unknown key "5"; known here: access_log, client_ip, defaults, dns, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
         ],

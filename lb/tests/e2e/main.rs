@@ -11,6 +11,7 @@ mod forwarding;
 mod full;
 mod lane;
 mod limits;
+mod names;
 mod observing;
 mod outliers;
 mod own_responses;
