@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lb::compile::compile_text;
 use lb::snapshot::{Registry, Snapshot};
-use lb::upstream::{Placement, Tried, Upstream};
+use lb::upstream::{Outcome, Placement, Tried, Unavailable, Upstream};
 
 fn snapshot(registry: &Registry, upstreams: &str) -> Snapshot {
     let yaml = format!(
@@ -109,4 +109,77 @@ fn ejection_leaves_half_in_and_never_takes_the_last() {
     }
     assert_eq!(api.available(now), 3, "two of five, for half may go");
     assert!(api.lease(placement(), &tried).is_ok(), "when all were tried, one is tried again");
+}
+
+#[test]
+fn an_endpoint_that_is_new_to_a_running_upstream_starts_slowly() {
+    let registry = Registry::default();
+    let with = |addresses: &str| format!("api: {{ slow_start: 1h, endpoints: [{addresses}] }}");
+    let weights = |snapshot: &Snapshot| -> Vec<f64> {
+        let members = upstream(snapshot, "api").members();
+        let now = Instant::now();
+        members.endpoints.iter().map(|endpoint| endpoint.current_weight(now)).collect()
+    };
+    let first = r#"{ address: "10.0.0.1:80", weight: 10 }"#;
+    let both = format!(r#"{first}, {{ address: "10.0.0.2:80", weight: 10 }}"#);
+    let old = snapshot(&registry, &with(first));
+    assert_eq!(weights(&old), [10.0]);
+    // Before the first round nothing has run.
+    assert_eq!(weights(&snapshot(&registry, &with(&both))), [10.0, 10.0]);
+    upstream(&old, "api").shared.first_round.finish();
+    let new = snapshot(&registry, &with(&both));
+    let [known, added] = weights(&new)[..] else { panic!("two endpoints") };
+    assert_eq!(known, 10.0);
+    assert!((1.0..1.2).contains(&added), "{added}");
+}
+
+#[test]
+fn an_open_circuit_stays_open_and_an_outlier_stays_out() {
+    let registry = Registry::default();
+    let both = r#"
+        api: {
+          endpoints: [{ address: "10.0.0.1:80" }, { address: "10.0.0.2:80" }],
+          outlier: { error_rate: 50%, min_requests: 4, interval: 1s, eject_for: 1h },
+          circuit_breaker: { min_requests: 4, open_for: 1h },
+        },
+        web: {
+          endpoints: [{ address: "10.0.0.1:80" }, { address: "10.0.0.2:80" }],
+          circuit_breaker: { min_requests: 4, open_for: 1h },
+        }"#;
+    let old = snapshot(&registry, both);
+    let api = upstream(&old, "api");
+    let now = Instant::now();
+    api.keep_books(now);
+    let lease = api.lease(placement(), &Tried::default()).unwrap();
+    for _ in 0..4 {
+        api.report(&lease, None, Outcome::Failed, now);
+    }
+    let later = now + Duration::from_secs(1);
+    api.keep_books(later);
+    let new = snapshot(&registry, both);
+    assert_eq!(upstream(&new, "api").available(later), 1);
+    assert!(upstream(&new, "api").admit(later).is_err());
+    assert_eq!(upstream(&new, "web").available(later), 2);
+    assert!(upstream(&new, "web").admit(later).is_ok());
+}
+
+#[test]
+fn who_waits_and_what_is_in_flight_counts_in_a_new_snapshot() {
+    let registry = Registry::default();
+    let with = |rules: &str| {
+        format!(
+            r#"api: {{ endpoints: [{{ address: "10.0.0.1:80", {rules} }}], queue: {{ size: 1 }} }}"#
+        )
+    };
+    let old = snapshot(&registry, &with("weight: 1"));
+    let first = upstream(&old, "api").lease(placement(), &Tried::default()).unwrap();
+    let new = snapshot(&registry, &with("max_connections: 1"));
+    let api = upstream(&new, "api");
+    let full = api.lease(placement(), &Tried::default()).unwrap_err();
+    assert_eq!(full, Unavailable::Full);
+    let waiting = upstream(&old, "api").shared.queue.enter(1).unwrap();
+    assert_eq!(api.shared.queue.len(), 1);
+    drop(old);
+    drop((waiting, first));
+    assert!(api.lease(placement(), &Tried::default()).is_ok());
 }

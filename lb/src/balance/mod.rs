@@ -7,13 +7,15 @@
 mod ring;
 mod turns;
 
+use std::time::Instant;
+
 pub use ring::Ring;
 pub use turns::Turn;
 
 /// What a picker sees of an endpoint.
 pub trait Slot {
-    /// Its share of the load against the others, at least 1.
-    fn weight(&self) -> u32;
+    /// Its share of the load against the others as of `now`, at least 1.
+    fn weight(&self, now: Instant) -> u32;
     /// Exchanges in flight.
     fn in_flight(&self) -> u32;
     /// Its place in the smooth weighted round.
@@ -64,18 +66,19 @@ impl Picker {
     /// The index of the endpoint to use, of those that are `available`.
     ///
     /// `random` is any 64 random bits; `key` is what `Hash` places, uniform
-    /// over 64 bits.
+    /// over 64 bits; `now` is what weights may depend on.
     pub fn pick<S: Slot>(
         &self,
         slots: &[S],
         available: impl Fn(usize, &S) -> bool,
         random: u64,
         key: u64,
+        now: Instant,
     ) -> Option<usize> {
         match self {
-            Self::LeastConnections => least_connections(slots, available),
-            Self::RoundRobin => turns::next(slots, available),
-            Self::Random => weighted_random(slots, available, random),
+            Self::LeastConnections => least_connections(slots, available, now),
+            Self::RoundRobin => turns::next(slots, available, now),
+            Self::Random => weighted_random(slots, available, random, now),
             Self::Hash(ring) => {
                 ring.find(key, |index| slots.get(index).is_some_and(|slot| available(index, slot)))
             }
@@ -83,7 +86,11 @@ impl Picker {
     }
 }
 
-fn least_connections<S: Slot>(slots: &[S], available: impl Fn(usize, &S) -> bool) -> Option<usize> {
+fn least_connections<S: Slot>(
+    slots: &[S],
+    available: impl Fn(usize, &S) -> bool,
+    now: Instant,
+) -> Option<usize> {
     // Load is in_flight / weight; compared by cross-multiplication, as nginx does.
     let lighter = |a: (u64, u64), b: (u64, u64)| a.0 * b.1 < b.0 * a.1;
     let mut least: Option<(u64, u64)> = None;
@@ -93,7 +100,7 @@ fn least_connections<S: Slot>(slots: &[S], available: impl Fn(usize, &S) -> bool
         if !available(index, slot) {
             continue;
         }
-        let load = (u64::from(slot.in_flight()), u64::from(slot.weight()));
+        let load = (u64::from(slot.in_flight()), u64::from(slot.weight(now)));
         match least {
             Some(least) if lighter(least, load) => {}
             Some(known) if !lighter(load, known) => ties += 1,
@@ -111,19 +118,21 @@ fn least_connections<S: Slot>(slots: &[S], available: impl Fn(usize, &S) -> bool
     // Counters move while we look: if nobody is level any more, the first
     // one found is as good.
     let level = |index: usize, slot: &S| {
-        let load = (u64::from(slot.in_flight()), u64::from(slot.weight()));
+        let load = (u64::from(slot.in_flight()), u64::from(slot.weight(now)));
         available(index, slot) && !lighter(load, least) && !lighter(least, load)
     };
-    turns::next(slots, level).or(first)
+    turns::next(slots, level, now).or(first)
 }
 
 fn weighted_random<S: Slot>(
     slots: &[S],
     available: impl Fn(usize, &S) -> bool,
     random: u64,
+    now: Instant,
 ) -> Option<usize> {
-    let of =
-        |index: usize, slot: &S| if available(index, slot) { u64::from(slot.weight()) } else { 0 };
+    let of = |index: usize, slot: &S| {
+        if available(index, slot) { u64::from(slot.weight(now)) } else { 0 }
+    };
     let total: u64 = slots.iter().enumerate().map(|(index, slot)| of(index, slot)).sum();
     if total == 0 {
         return None;
@@ -154,7 +163,7 @@ mod tests {
     }
 
     impl Slot for Endpoint {
-        fn weight(&self) -> u32 {
+        fn weight(&self, _now: Instant) -> u32 {
             self.weight
         }
         fn in_flight(&self) -> u32 {
@@ -177,7 +186,7 @@ mod tests {
     }
 
     fn sequence(picker: &Picker, slots: &[Endpoint], count: usize) -> Vec<usize> {
-        (0..count).map(|_| picker.pick(slots, |_, _| true, 0, 0).unwrap()).collect()
+        (0..count).map(|_| picker.pick(slots, |_, _| true, 0, 0, Instant::now()).unwrap()).collect()
     }
 
     #[test]
@@ -200,7 +209,8 @@ mod tests {
     fn least_connections_follows_load_by_weight() {
         let slots = endpoints(&[1, 2, 1]);
         for _ in 0..400 {
-            let pick = Picker::LeastConnections.pick(&slots, |_, _| true, 0, 0).unwrap();
+            let pick =
+                Picker::LeastConnections.pick(&slots, |_, _| true, 0, 0, Instant::now()).unwrap();
             slots[pick].in_flight.fetch_add(1, Ordering::Relaxed);
         }
         let in_flight: Vec<u32> = slots.iter().map(Slot::in_flight).collect();
@@ -221,7 +231,8 @@ mod tests {
         let mut counts = [0; 3];
         for step in 0..4000u64 {
             let random = step.wrapping_mul(u64::MAX / 4000);
-            counts[Picker::Random.pick(&slots, |_, _| true, random, 0).unwrap()] += 1;
+            counts[Picker::Random.pick(&slots, |_, _| true, random, 0, Instant::now()).unwrap()] +=
+                1;
         }
         assert!((counts[0] - 1000i32).abs() <= 2, "{counts:?}");
         assert!((counts[1] - 2000i32).abs() <= 2, "{counts:?}");
@@ -234,8 +245,8 @@ mod tests {
         for picker in
             [Picker::LeastConnections, Picker::RoundRobin, Picker::Random, Picker::Hash(ring)]
         {
-            assert_eq!(picker.pick(&slots, |_, _| false, 7, 7), None);
-            assert_eq!(picker.pick(&slots, |index, _| index == 1, 7, 7), Some(1));
+            assert_eq!(picker.pick(&slots, |_, _| false, 7, 7, Instant::now()), None);
+            assert_eq!(picker.pick(&slots, |index, _| index == 1, 7, 7, Instant::now()), Some(1));
         }
     }
 
@@ -247,7 +258,9 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
-                        let pick = Picker::RoundRobin.pick(&slots, |_, _| true, 0, 0).unwrap();
+                        let pick = Picker::RoundRobin
+                            .pick(&slots, |_, _| true, 0, 0, Instant::now())
+                            .unwrap();
                         counts[pick].fetch_add(1, Ordering::Relaxed);
                     }
                 });

@@ -6,6 +6,7 @@
 //! so that the shares hold over any longer stretch.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use super::Slot;
 
@@ -14,14 +15,18 @@ use super::Slot;
 pub struct Turn(AtomicI64);
 
 /// The next endpoint in turn, of those that are `available`.
-pub(super) fn next<S: Slot>(slots: &[S], available: impl Fn(usize, &S) -> bool) -> Option<usize> {
+pub(super) fn next<S: Slot>(
+    slots: &[S],
+    available: impl Fn(usize, &S) -> bool,
+    now: Instant,
+) -> Option<usize> {
     let mut total = 0;
     let mut best: Option<(usize, i64)> = None;
     for (index, slot) in slots.iter().enumerate() {
         if !available(index, slot) {
             continue;
         }
-        let weight = i64::from(slot.weight());
+        let weight = i64::from(slot.weight(now));
         total += weight;
         // Relaxed: only the sums matter, nothing is published through them.
         let current = slot.turn().0.fetch_add(weight, Ordering::Relaxed) + weight;

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::context::{Context, at};
-use crate::config::{self, Defaults, Path, RetryOn as Failure};
+use crate::config::{self, Defaults, Path, RetryItem, RetryOn as Failure};
 use crate::policy::{Retry, RetryOn, Timeouts};
 use crate::upstream::{BudgetSettings, PassiveSettings};
-use crate::values::Span;
+use crate::values::{Span, StatusSet};
 
 /// Checks the layer that all others fall back to.
 pub(super) fn check_defaults(defaults: &Defaults, context: &mut Context<'_>) {
@@ -70,13 +70,20 @@ pub(super) fn timeouts(layers: &[Option<&config::Timeouts>]) -> Timeouts {
 /// Retries, most specific layer first.
 pub(super) fn retry(layers: &[Option<&config::Retry>]) -> Retry {
     let on = layers.iter().flatten().find_map(|layer| layer.on.as_deref());
-    let has = |failure| on.is_none_or(|on| on.contains(&failure));
+    let has = |failure| on.is_none_or(|on| on.contains(&RetryItem::Failure(failure)));
+    let mut statuses = StatusSet::default();
+    for item in on.unwrap_or_default() {
+        if let RetryItem::Status(status) = item {
+            statuses.insert(*status);
+        }
+    }
     Retry {
         attempts: first(layers, |layer| layer.attempts).unwrap_or(3),
         on: RetryOn {
             connect_failure: has(Failure::ConnectFailure),
             reset: has(Failure::Reset),
             timeout: has(Failure::Timeout),
+            statuses,
         },
     }
 }

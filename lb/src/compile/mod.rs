@@ -6,6 +6,7 @@
 mod connections;
 mod context;
 mod dns;
+mod failover;
 mod headers;
 mod inherit;
 mod listeners;

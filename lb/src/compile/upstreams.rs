@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Context, at};
-use super::{inherit, server_tls};
+use super::{failover, inherit, server_tls};
 use crate::balance::Algorithm;
 use crate::config::{
     self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, SendProxy, StatusItem,
@@ -14,8 +14,8 @@ use crate::limit::RateLimiter;
 use crate::snapshot::{Limit, LimiterIdentity, Registry};
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, DnsSettings, HttpCheck, Members, Protocol, Source, TlsIdentity,
-    Upstream, UpstreamTls,
+    CheckKind, CheckSettings, DnsSettings, EndpointRules, HttpCheck, Members, Protocol, Source,
+    TlsIdentity, Upstream, UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -79,6 +79,10 @@ fn compile_upstream(
         health_check,
         passive_health,
         min_healthy_percent,
+        queue,
+        slow_start,
+        outlier,
+        circuit_breaker,
         timeouts,
         retry,
         keepalive,
@@ -90,10 +94,13 @@ fn compile_upstream(
     if endpoints.is_empty() {
         context.missing(path.join("endpoints"), "an upstream needs at least one endpoint");
     }
+    let balance = balance.unwrap_or(Balance::LeastConnections);
+    let slow_start = failover::slow_start(*slow_start, balance, &path, context);
     let mut seen = HashSet::new();
     let shared = registry.upstreams.shared(&name);
     let mut sources = Vec::with_capacity(endpoints.len());
-    for (index, config::Endpoint { address, weight }) in endpoints.iter().enumerate() {
+    for (index, written) in endpoints.iter().enumerate() {
+        let config::Endpoint { address, weight, backup, max_connections } = written;
         if !seen.insert(address) {
             context.error(
                 path.join("endpoints").join(index),
@@ -104,8 +111,12 @@ fn compile_upstream(
             continue;
         }
         let weight = u32::from(weight.unwrap_or(1));
-        sources.push(Source::new(address, weight, &shared));
+        let backup = backup.unwrap_or(false);
+        let rules = EndpointRules { backup, max_connections: *max_connections, slow_start };
+        sources.push(Source::new(address, weight, rules, &shared));
     }
+
+    failover::check_backups(endpoints, &path, context);
 
     inherit::check_times(
         timeouts.as_ref(),
@@ -115,7 +126,6 @@ fn compile_upstream(
         context,
     );
     check_key(hash_key.as_ref(), path.join("hash_key"), context);
-    let balance = balance.unwrap_or(Balance::LeastConnections);
     let hash_key = match (balance, hash_key) {
         (Balance::ConsistentHash, Some(key)) => parts(key),
         (Balance::ConsistentHash, None) => Arc::new([KeyPart::Uri]),
@@ -163,6 +173,13 @@ fn compile_upstream(
             &[passive_health.as_ref(), default_passive],
             *min_healthy_percent,
         ),
+        outlier: outlier
+            .as_ref()
+            .map(|outlier| failover::outlier(outlier, &path.join("outlier"), context)),
+        queue: failover::queue(queue.as_ref(), endpoints, &path, context),
+        breaker: circuit_breaker.as_ref().map(|breaker| {
+            failover::circuit_breaker(breaker, &path.join("circuit_breaker"), context)
+        }),
         idle_timeout,
         max_idle,
         budget: inherit::budget(&[retry.as_ref(), default_retry]),
@@ -206,7 +223,7 @@ fn upstream_tls(
         }
         Some(_) => {}
         None => {
-            for (index, config::Endpoint { address, weight: _ }) in endpoints.iter().enumerate() {
+            for (index, config::Endpoint { address, .. }) in endpoints.iter().enumerate() {
                 if let EndpointAddress::Name(name, _) = address
                     && is_asked_for_otherwise(name)
                 {

@@ -8,6 +8,7 @@
 mod connections;
 mod document;
 mod expand;
+mod failover;
 mod limits;
 mod listeners;
 mod parse;
@@ -28,13 +29,15 @@ pub use connections::{
     ProxyProtocolMode, Tcp, TcpKeepalive,
 };
 pub use document::{Document, Node, Path, Position, Step, Value};
+pub use failover::{CircuitBreaker, Outlier, Queue};
 pub use limits::{MaxConcurrent, OneOrMany, RateLimit};
 pub use listeners::{
     Alpn, Certificate, ClientAuth, ClientAuthMode, Engine, Listener, ListenerTls, TlsVersion,
     UnknownSni,
 };
 pub use policy::{
-    Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryOn, Timeouts,
+    Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryItem, RetryOn,
+    Timeouts,
 };
 pub use problem::{Problem, Problems, Severity, did_you_mean};
 pub use process::{AccessLog, Admin, ClientIp, Dns, LogFormat, Reload, Shutdown, Status, Workers};

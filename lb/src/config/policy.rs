@@ -79,10 +79,20 @@ pub struct Retry {
     /// Attempts in all, the first included; 1 never retries.
     #[schemars(range(min = 1, max = 16))]
     pub attempts: Option<u8>,
-    /// The failures that are retried.
-    pub on: Option<Vec<RetryOn>>,
+    /// The failures that are retried, and the statuses of responses.
+    pub on: Option<Vec<RetryItem>>,
     /// What retries may add to the load.
     pub budget: Option<Budget>,
+}
+
+/// A failure that may be retried, or the status of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RetryItem {
+    /// A failure without a response.
+    Failure(RetryOn),
+    /// A response with this status.
+    Status(#[schemars(range(min = 400, max = 599))] u16),
 }
 
 /// A failure that may be retried.

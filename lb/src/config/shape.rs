@@ -302,6 +302,10 @@ fn error(node: &Node, message: String, problems: &mut Problems) -> Option<Node> 
 
 fn wrong_kind(node: &Node, expected: &str, problems: &mut Problems) -> Option<Node> {
     let hint = match &node.value {
+        // Words among alternatives stand in quotes.
+        Value::Text(text) if expected.contains('"') => {
+            did_you_mean(text, expected.split('"').skip(1).step_by(2))
+        }
         Value::Integer(_) | Value::Float(_) | Value::Bool(_) if expected == "text" => {
             "; put it in quotes".to_owned()
         }

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Certificate, Keepalive, OneOrMany, PassiveHealth, Retry, Timeouts};
+use super::{
+    Certificate, CircuitBreaker, Keepalive, OneOrMany, Outlier, PassiveHealth, Queue, Retry,
+    Timeouts,
+};
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
 /// A named group of endpoints.
@@ -29,6 +32,14 @@ pub struct Upstream {
     /// The share of endpoints that passive ejection always leaves in.
     #[schemars(range(min = 0, max = 100))]
     pub min_healthy_percent: Option<u8>,
+    /// Requests that wait while all endpoints are full; none waits if omitted.
+    pub queue: Option<Queue>,
+    /// How long the share of an endpoint grows after it has come back.
+    pub slow_start: Option<Span>,
+    /// Takes out endpoints that are unlike the others; none if omitted.
+    pub outlier: Option<Outlier>,
+    /// Leaves the upstream alone while it fails most requests; never if omitted.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// How long each step of an exchange may take.
     pub timeouts: Option<Timeouts>,
     /// Idle connections.
@@ -96,6 +107,11 @@ pub struct Endpoint {
     /// Its share of the load against the others, 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub weight: Option<u16>,
+    /// It takes traffic only when no other endpoint can.
+    pub backup: Option<bool>,
+    /// How many exchanges may be in flight on it.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: Option<u32>,
 }
 
 /// Active checks of every endpoint.

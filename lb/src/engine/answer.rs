@@ -133,6 +133,10 @@ impl Answer {
         mut visit: impl FnMut(&HeaderName, &[u8]),
     ) {
         page.fields(&mut visit);
+        if let Some(wait) = exchange.retry_after {
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            visit(&header::RETRY_AFTER, seconds.to_string().as_bytes());
+        }
         if let (Some(limited), Some(live)) = (&self.limited, &exchange.live) {
             limited.fields(&live.snapshot, visit);
         }

@@ -11,7 +11,7 @@ use crate::limit::Permit;
 use crate::observe::RouteSeries;
 use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
 use crate::response::Cause;
-use crate::upstream::{EndpointState, Lease, Tried, Upstream};
+use crate::upstream::{EndpointState, Lease, Outcome, Probe, Tried, Upstream};
 
 /// Everything that is particular to one exchange.
 pub(crate) struct Exchange {
@@ -51,6 +51,12 @@ pub(crate) struct Exchange {
     pub(super) grpc: bool,
     pub(super) permit: Option<Permit>,
     pub(super) lease: Option<Lease>,
+    /// The attempt tries an upstream whose circuit is half-open.
+    pub(super) probe: Option<Probe>,
+    /// What was reported of the attempt.
+    pub(super) reported: Option<Outcome>,
+    /// When the client may try again, for answers of our own.
+    pub(super) retry_after: Option<Duration>,
     /// The endpoint of the last lease, for the log.
     pub(super) last_endpoint: Option<Arc<EndpointState>>,
     pub(super) tried: Tried,
@@ -65,6 +71,8 @@ pub(crate) struct Exchange {
     pub(super) body_received: u64,
     /// The most body bytes of any attempt: beyond it they come from the client.
     pub(super) body_high_water: u64,
+    /// A response was put aside for its status, and another endpoint is asked.
+    pub(super) set_aside: bool,
     /// A response head was handed to the client.
     pub(super) responding: bool,
     pub(super) cause: Option<Cause>,
@@ -104,6 +112,9 @@ impl Exchange {
             grpc: false,
             permit: None,
             lease: None,
+            probe: None,
+            reported: None,
+            retry_after: None,
             last_endpoint: None,
             tried: Tried::default(),
             attempts: 0,
@@ -114,6 +125,7 @@ impl Exchange {
             first_byte_time: None,
             body_received: 0,
             body_high_water: 0,
+            set_aside: false,
             responding: false,
             cause: None,
             error: None,

@@ -57,6 +57,7 @@ pub(super) fn record(
         }
     }
     exchange.lease = None;
+    exchange.probe = None;
     exchange.permit = None;
     now
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use rustls::AlertDescription;
 
+use super::attempt;
 use super::exchange::Exchange;
-use crate::policy::Retry;
 use crate::response::{Cause, Fault};
+use crate::upstream::CircuitState;
 
 /// What a server says that does not like a client or its certificate (RFC 8446
 /// §6.2).
@@ -59,6 +60,7 @@ pub(super) fn blame(exchange: &mut Exchange, cause: Cause, error: &dyn Display) 
     if cause.fault() != Fault::Upstream {
         return;
     }
+    attempt::failed(exchange);
     let (Some(lease), Some(live), Some(forward)) =
         (&exchange.lease, &exchange.live, exchange.forward())
     else {
@@ -74,28 +76,52 @@ pub(super) fn blame(exchange: &mut Exchange, cause: Cause, error: &dyn Display) 
 
 /// Whether the request may be sent again, and takes it from the budget if so.
 pub(super) fn may_retry(exchange: &Exchange, kind: Kind, repeat: Repeat) -> bool {
-    let (Some(live), Some(forward)) = (&exchange.live, exchange.forward()) else { return false };
-    let Retry { attempts, on } = forward.retry;
+    let Some(forward) = exchange.forward() else { return false };
+    let on = forward.retry.on;
     let wanted = match kind {
         Kind::Connect => on.connect_failure,
         Kind::Reset => on.reset,
         Kind::Timeout => on.timeout,
         Kind::Final => false,
     };
-    if !wanted
-        || exchange.responding
-        || exchange.attempts >= u32::from(attempts)
-        || exchange.is_overdue(Instant::now())
-    {
-        return false;
-    }
     // Nothing was sent on a connection that never stood; anything else must be
     // harmless to repeat, and its body still at hand.
     let possible = match kind {
         Kind::Connect => repeat.held,
         _ => repeat.is_harmless(),
     };
-    if !possible {
+    wanted && possible && withdraw(exchange)
+}
+
+/// Whether a response of this status is put aside and the request sent to another
+/// endpoint, and takes that from the budget if so. Without another endpoint the
+/// response is as good as any.
+pub(super) fn may_put_aside(exchange: &Exchange, status: u16, repeat: Repeat) -> bool {
+    let Some(forward) = exchange.forward() else { return false };
+    if !forward.retry.on.statuses.contains(status) || !repeat.is_harmless() {
+        return false;
+    }
+    let (Some(live), Some(lease)) = (&exchange.live, &exchange.lease) else { return false };
+    let upstream = &live.upstreams[forward.upstream.index()].upstream;
+    upstream.has_another(lease, &exchange.tried, Instant::now()) && withdraw(exchange)
+}
+
+/// The response was put aside: the next attempt goes to another endpoint.
+pub(super) fn put_aside(exchange: &mut Exchange) {
+    if let Some(lease) = &exchange.lease {
+        tracing::debug!(endpoint = %lease.endpoint().label(), "response put aside for its status");
+        exchange.tried.insert(lease.endpoint());
+    }
+}
+
+/// Takes another attempt from the budget, if there may be one at all.
+fn withdraw(exchange: &Exchange) -> bool {
+    let (Some(live), Some(forward)) = (&exchange.live, exchange.forward()) else { return false };
+    if exchange.responding
+        || live.upstreams[forward.upstream.index()].upstream.circuit() == CircuitState::Open
+        || exchange.attempts >= u32::from(forward.retry.attempts)
+        || exchange.is_overdue(Instant::now())
+    {
         return false;
     }
     let target = &live.upstreams[forward.upstream.index()];

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
 
 use crate::snapshot::Snapshot;
 
@@ -22,11 +22,16 @@ pub struct SnapshotGauges {
     connections: IntGaugeVec,
     healthy: IntGaugeVec,
     ejected: IntGaugeVec,
+    weight: GaugeVec,
     requests: IntCounterVec,
     failures: IntCounterVec,
+    ejections: IntCounterVec,
     dns_failures: IntCounterVec,
     endpoints: IntGaugeVec,
     available: IntGaugeVec,
+    queue: IntGaugeVec,
+    circuit: IntGaugeVec,
+    opened: IntCounterVec,
     keys: IntGaugeVec,
     expiry: IntGaugeVec,
 }
@@ -59,11 +64,23 @@ impl SnapshotGauges {
                 "1 while failures of real requests keep the endpoint out.",
                 endpoint,
             )?,
+            weight: GaugeVec::new(
+                Opts::new(
+                    "lb_endpoint_weight",
+                    "Its share of the load against the others now, less during a slow start.",
+                ),
+                endpoint,
+            )?,
             requests: counter("lb_endpoint_requests_total", "Exchanges begun.", endpoint)?,
             failures: counter(
                 "lb_endpoint_failures_total",
                 "Exchanges that the endpoint failed.",
                 endpoint,
+            )?,
+            ejections: counter(
+                "lb_endpoint_ejections_total",
+                "How often real requests took the endpoint out, by why: max_fails, error_rate, latency.",
+                &["upstream", "endpoint", "reason"],
             )?,
             dns_failures: counter(
                 "lb_dns_failures_total",
@@ -80,6 +97,21 @@ impl SnapshotGauges {
                 "Endpoints that could take a request now.",
                 &["upstream"],
             )?,
+            queue: gauge(
+                "lb_upstream_queue_length",
+                "Requests that wait because all endpoints are full.",
+                &["upstream"],
+            )?,
+            circuit: gauge(
+                "lb_upstream_circuit_state",
+                "Of upstreams with a circuit breaker: 0 closed, 1 half-open, 2 open.",
+                &["upstream"],
+            )?,
+            opened: counter(
+                "lb_upstream_circuit_opened_total",
+                "How often the circuit breaker has opened.",
+                &["upstream"],
+            )?,
             keys: gauge("lb_limit_keys", "Keys that a rate limit remembers.", &["limit"])?,
             expiry: gauge(
                 "lb_certificate_expiry_timestamp_seconds",
@@ -89,11 +121,11 @@ impl SnapshotGauges {
         })
     }
 
-    fn counters(&self) -> [&IntCounterVec; 3] {
-        [&self.requests, &self.failures, &self.dns_failures]
+    fn counters(&self) -> [&IntCounterVec; 5] {
+        [&self.requests, &self.failures, &self.ejections, &self.dns_failures, &self.opened]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 8] {
+    fn gauges(&self) -> [&IntGaugeVec; 10] {
         [
             &self.in_flight,
             &self.connections,
@@ -101,6 +133,8 @@ impl SnapshotGauges {
             &self.ejected,
             &self.endpoints,
             &self.available,
+            &self.queue,
+            &self.circuit,
             &self.keys,
             &self.expiry,
         ]
@@ -110,7 +144,8 @@ impl SnapshotGauges {
 impl Collector for SnapshotGauges {
     fn desc(&self) -> Vec<&Desc> {
         let gauges = self.gauges().into_iter().flat_map(Collector::desc);
-        gauges.chain(self.counters().into_iter().flat_map(Collector::desc)).collect()
+        let counters = self.counters().into_iter().flat_map(Collector::desc);
+        gauges.chain(counters).chain(self.weight.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -119,6 +154,7 @@ impl Collector for SnapshotGauges {
         // What left the snapshot leaves the metrics.
         self.gauges().into_iter().for_each(IntGaugeVec::reset);
         self.counters().into_iter().for_each(IntCounterVec::reset);
+        self.weight.reset();
         for upstream in &snapshot.upstreams {
             let members = upstream.members();
             for endpoint in &members.endpoints {
@@ -129,8 +165,22 @@ impl Collector for SnapshotGauges {
                 self.connections.with_label_values(labels).set(i64::from(state.connections()));
                 self.healthy.with_label_values(labels).set(i64::from(healthy));
                 self.ejected.with_label_values(labels).set(i64::from(state.is_ejected(now)));
+                self.weight.with_label_values(labels).set(endpoint.current_weight(now));
                 self.requests.with_label_values(labels).inc_by(state.requests());
                 self.failures.with_label_values(labels).inc_by(state.failures());
+                for (reason, count) in state.ejections() {
+                    let labels: &[&str] = &[&upstream.name, state.label(), reason];
+                    self.ejections.with_label_values(labels).inc_by(count);
+                }
+            }
+            if upstream.queue.is_some() {
+                let waiting = upstream.shared.queue.len();
+                self.queue.with_label_values(&[&upstream.name]).set(i64::from(waiting));
+            }
+            if upstream.breaker.is_some() {
+                let (breaker, labels) = (&upstream.shared.breaker, &[&*upstream.name]);
+                self.circuit.with_label_values(labels).set(breaker.state() as i64);
+                self.opened.with_label_values(labels).inc_by(breaker.opened());
             }
             for name in upstream.names() {
                 let failures = self.dns_failures.with_label_values(&[&upstream.name, name.name()]);
@@ -154,6 +204,7 @@ impl Collector for SnapshotGauges {
             }
         }
         let gauges = self.gauges().into_iter().flat_map(Collector::collect);
-        gauges.chain(self.counters().into_iter().flat_map(Collector::collect)).collect()
+        let counters = self.counters().into_iter().flat_map(Collector::collect);
+        gauges.chain(counters).chain(self.weight.collect()).collect()
     }
 }

@@ -48,6 +48,7 @@ pub struct Metrics {
     connect: HistogramVec,
     first_byte: HistogramVec,
     retries: IntCounterVec,
+    queue: IntCounterVec,
     refusals: IntCounterVec,
     connections: IntCounterVec,
     open: IntGaugeVec,
@@ -101,6 +102,12 @@ impl Default for Metrics {
                 &registry,
                 "lb_upstream_retries_total",
                 "Requests sent again, by what became of the wish: sent, budget_exhausted.",
+                &["upstream", "outcome"],
+            ),
+            queue: counters(
+                &registry,
+                "lb_upstream_queue_total",
+                "Requests that found all endpoints full, by how that ended: served, full, timeout, left.",
                 &["upstream", "outcome"],
             ),
             refusals: counters(
@@ -274,6 +281,12 @@ impl Metrics {
                 retries_refused: self
                     .retries
                     .with_label_values(&[&*upstream.name, "budget_exhausted"]),
+                queue: QueueSeries {
+                    served: self.queue.with_label_values(&[&*upstream.name, "served"]),
+                    full: self.queue.with_label_values(&[&*upstream.name, "full"]),
+                    timeout: self.queue.with_label_values(&[&*upstream.name, "timeout"]),
+                    left: self.queue.with_label_values(&[&*upstream.name, "left"]),
+                },
             })
             .collect()
     }
@@ -365,6 +378,21 @@ pub struct UpstreamSeries {
     pub retries: IntCounter,
     /// Requests not sent again for want of budget.
     pub retries_refused: IntCounter,
+    /// Requests that found all endpoints full.
+    pub queue: QueueSeries,
+}
+
+/// How requests fared that found all endpoints full.
+#[derive(Debug)]
+pub struct QueueSeries {
+    /// They waited and got a place, or another answer than these.
+    pub served: IntCounter,
+    /// Nobody more could wait.
+    pub full: IntCounter,
+    /// They waited for as long as they may.
+    pub timeout: IntCounter,
+    /// The client left.
+    pub left: IntCounter,
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

@@ -12,5 +12,5 @@ mod second;
 pub use access_log::{AccessLog, AccessLogError, Prepared as PreparedLog};
 pub use closings::Closings;
 pub use gauges::{SnapshotGauges, SnapshotSource};
-pub use metrics::{Handshake, Metrics, RouteSeries, UpstreamSeries};
+pub use metrics::{Handshake, Metrics, QueueSeries, RouteSeries, UpstreamSeries};
 pub use record::AccessRecord;

@@ -12,7 +12,7 @@ use super::key::KeySeed;
 use super::paths::{PathIndex, PathMatch, PathRegexError};
 use super::redirect::Redirect;
 use crate::response::HeaderEdits;
-use crate::values::{HostPattern, KeyPart};
+use crate::values::{HostPattern, KeyPart, StatusSet};
 
 macro_rules! id {
     ($(#[$doc:meta] $name:ident;)+) => {$(
@@ -130,6 +130,8 @@ pub struct RetryOn {
     pub reset: bool,
     /// Nothing came in time.
     pub timeout: bool,
+    /// The endpoint answered with one of these.
+    pub statuses: StatusSet,
 }
 
 /// A bucket to charge.

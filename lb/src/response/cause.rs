@@ -52,6 +52,17 @@ macro_rules! causes {
                 }
             }
 
+            /// Whether it says all that there is to say, so that the log needs no more.
+            pub const fn is_complete(self) -> bool {
+                matches!(
+                    self,
+                    Self::NoHealthyEndpoint
+                        | Self::CircuitOpen
+                        | Self::UpstreamQueueFull
+                        | Self::UpstreamQueueTimeout
+                )
+            }
+
             /// Whose fault it was.
             pub const fn fault(self) -> Fault {
                 match self { $(Self::$variant => Fault::$fault,)+ }
@@ -119,6 +130,12 @@ causes! {
     UpstreamIncomplete = "upstream_incomplete", 502, "http_response_incomplete", Upstream;
     /// Active checks leave no endpoint.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, "destination_unavailable", Upstream;
+    /// Every endpoint is full, and so is the queue, if there is one.
+    UpstreamQueueFull = "upstream_queue_full", 503, "connection_limit_reached", Upstream;
+    /// No endpoint had a place in `queue.timeout`.
+    UpstreamQueueTimeout = "upstream_queue_timeout", 503, "connection_limit_reached", Upstream;
+    /// The circuit breaker leaves the upstream alone.
+    CircuitOpen = "circuit_open", 503, "destination_unavailable", Upstream;
     /// No connection in `timeouts.connect`.
     UpstreamConnectTimeout = "upstream_connect_timeout", 504, "connection_timeout", Upstream;
     /// Nothing came from the endpoint in `timeouts.read`.

@@ -57,7 +57,12 @@ fn pause(settings: &CheckSettings, state: &EndpointState) -> Duration {
 /// Whether its health is another now.
 async fn check_once(upstream: &Upstream, state: &EndpointState, settings: &CheckSettings) -> bool {
     let result = probe::probe(upstream, state, settings).await;
-    let transition = state.health.record_check(result.is_ok(), settings);
+    let now = Instant::now().into_std();
+    let transition = state.health.record_check(result.is_ok(), now, settings);
+    if transition.is_some() {
+        // Those who wait have one more, or nobody to wait for.
+        upstream.shared.queue.look_again();
+    }
     match (transition, result) {
         (Some(Transition::Up), _) => {
             tracing::info!(upstream = %upstream.name, endpoint = %state.label(), "endpoint is healthy");

@@ -11,7 +11,8 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::health::Health;
+use super::health::{EJECTION_REASONS, Health};
+use super::outlier::Tally;
 use crate::balance::Turn;
 use crate::values::EndpointAddress;
 
@@ -63,6 +64,8 @@ pub struct EndpointState {
     left: Mutex<Option<Instant>>,
     stage: AtomicU8,
     pub(super) health: Health,
+    /// What has become of attempts, where outliers are looked for.
+    pub(super) tally: CachePadded<Tally>,
     /// Asks the checker for a check now instead of at the next interval.
     pub(super) check_now: Notify,
 }
@@ -89,6 +92,7 @@ impl EndpointState {
             turn: CachePadded::default(),
             connections: AtomicU32::new(0),
             failures: AtomicU64::new(0),
+            tally: CachePadded::default(),
             left: Mutex::new(None),
             stage: AtomicU8::new(IN_USE),
             health: alike
@@ -144,6 +148,7 @@ impl EndpointState {
             *self.left.lock() = None;
             self.stage.store(IN_USE, Ordering::Relaxed);
             self.health.forget();
+            self.health.come_back(Instant::now());
         }
     }
 
@@ -201,9 +206,22 @@ impl EndpointState {
         &self.turn
     }
 
-    pub(super) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    /// An exchange begins, unless so many are in flight already.
+    pub(super) fn begin(&self, most: Option<u32>) -> bool {
+        let begun = match most {
+            None => {
+                self.in_flight.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Some(most) => {
+                let one_more = |count| (count < most).then_some(count + 1);
+                self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+            }
+        };
+        if begun {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+        }
+        begun
     }
 
     pub(super) fn end(&self) {
@@ -218,6 +236,11 @@ impl EndpointState {
     /// not ask.
     pub fn is_checked_healthy(&self) -> bool {
         self.health.is_checked_healthy()
+    }
+
+    /// How often real requests have taken it out so far, by why.
+    pub fn ejections(&self) -> [(&'static str, u64); EJECTION_REASONS.len()] {
+        self.health.ejections()
     }
 
     /// Whether failures of real requests have taken it out, as of `now`.

@@ -4,11 +4,12 @@
 //! `checker`'s business, and what is done about a sick endpoint `lease`'s.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::outlier::Reason;
 use crate::values::StatusRange;
 
 /// How an upstream's endpoints are checked.
@@ -70,6 +71,13 @@ pub enum Transition {
     Down,
 }
 
+/// Why real requests take an endpoint out, for the metrics: `max_fails`, and what an
+/// outlier is.
+pub(super) const EJECTION_REASONS: [&str; 3] = ["max_fails", "error_rate", "latency"];
+
+/// An outlier is out for `eject_for` times two to the power of this at most.
+const LONGEST_DOUBLING: u32 = 4;
+
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
@@ -83,6 +91,17 @@ pub(super) struct Health {
     streak: AtomicU8,
     /// Milliseconds after `epoch` until which the endpoint is out; 0 for in.
     ejected_until: AtomicU64,
+    /// The same for having been unlike the others.
+    outlier_until: AtomicU64,
+    /// How often that was, less the intervals in which it was not.
+    outlier_times: AtomicU32,
+    /// An ejection has begun whose end nobody has noted.
+    is_out: AtomicBool,
+    /// How often it was taken out, by why.
+    ejections: [AtomicU64; EJECTION_REASONS.len()],
+    /// Milliseconds after `epoch` at which it came back, or will; 0 for an endpoint
+    /// that was there from the beginning.
+    back_at: AtomicU64,
     /// Times of the latest failures of real requests.
     failures: Mutex<VecDeque<Instant>>,
     epoch: Instant,
@@ -94,6 +113,11 @@ impl Health {
             checked: AtomicU8::new(UNKNOWN),
             streak: AtomicU8::new(0),
             ejected_until: AtomicU64::new(0),
+            outlier_until: AtomicU64::new(0),
+            outlier_times: AtomicU32::new(0),
+            is_out: AtomicBool::new(false),
+            ejections: Default::default(),
+            back_at: AtomicU64::new(0),
             failures: Mutex::default(),
             epoch,
         }
@@ -101,10 +125,16 @@ impl Health {
 
     /// The same as of another.
     pub(super) fn like(other: &Self) -> Self {
+        let same = |time: &AtomicU64| AtomicU64::new(time.load(Ordering::Relaxed));
         Self {
             checked: AtomicU8::new(other.checked.load(Ordering::Relaxed)),
             streak: AtomicU8::new(0),
-            ejected_until: AtomicU64::new(other.ejected_until.load(Ordering::Relaxed)),
+            ejected_until: same(&other.ejected_until),
+            outlier_until: same(&other.outlier_until),
+            outlier_times: AtomicU32::new(other.outlier_times.load(Ordering::Relaxed)),
+            is_out: AtomicBool::new(other.is_out.load(Ordering::Relaxed)),
+            ejections: Default::default(),
+            back_at: same(&other.back_at),
             failures: Mutex::default(),
             epoch: other.epoch,
         }
@@ -115,6 +145,9 @@ impl Health {
         self.checked.store(UNKNOWN, Ordering::Relaxed);
         self.streak.store(0, Ordering::Relaxed);
         self.ejected_until.store(0, Ordering::Relaxed);
+        self.outlier_until.store(0, Ordering::Relaxed);
+        self.outlier_times.store(0, Ordering::Relaxed);
+        self.is_out.store(false, Ordering::Relaxed);
         self.failures.lock().clear();
     }
 
@@ -135,6 +168,7 @@ impl Health {
 
     pub(super) fn is_ejected(&self, now: Instant) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
+        let until = until.max(self.outlier_until.load(Ordering::Relaxed));
         until > 0 && self.millis(now) < until
     }
 
@@ -151,10 +185,11 @@ impl Health {
     pub(super) fn record_check(
         &self,
         success: bool,
+        now: Instant,
         settings: &CheckSettings,
     ) -> Option<Transition> {
         if success {
-            self.readmit();
+            self.readmit(now);
         }
         let state = self.checked.load(Ordering::Relaxed);
         let (speaks_against, needed, next, transition) = match state {
@@ -175,6 +210,11 @@ impl Health {
         }
         self.streak.store(0, Ordering::Relaxed);
         self.checked.store(next, Ordering::Relaxed);
+        // One that is new to a running process begins when its first check is over.
+        let was_there = state == UNKNOWN && self.back_at.load(Ordering::Relaxed) == 0;
+        if next == UP && !was_there {
+            self.come_back(now);
+        }
         Some(transition)
     }
 
@@ -202,108 +242,86 @@ impl Health {
             return false;
         }
         failures.clear();
-        self.ejected_until
-            .store(self.millis(now + settings.fail_timeout).max(1), Ordering::Relaxed);
+        let until = now + settings.fail_timeout;
+        self.ejected_until.store(self.millis(until).max(1), Ordering::Relaxed);
+        self.begin_ejection(until, 0);
         true
     }
 
+    /// Takes it out for being unlike the others: twice as long each time, up to
+    /// sixteen times as long. No check ends that: it is what the checks do not see.
+    /// For how long.
+    pub(super) fn eject(&self, now: Instant, base: Duration, reason: Reason) -> Duration {
+        let times = self.outlier_times.fetch_add(1, Ordering::Relaxed);
+        let out_for = base.saturating_mul(1 << times.min(LONGEST_DOUBLING));
+        let until = now.checked_add(out_for).unwrap_or(now + base);
+        self.outlier_until.store(self.millis(until).max(1), Ordering::Relaxed);
+        self.begin_ejection(
+            until,
+            match reason {
+                Reason::ErrorRate { .. } => 1,
+                Reason::Latency { .. } => 2,
+            },
+        );
+        out_for
+    }
+
+    /// An interval has passed in which it was like the others.
+    pub(super) fn forgive(&self) {
+        let less = |times: u32| times.min(LONGEST_DOUBLING + 1).checked_sub(1);
+        // Err: there is nothing to forgive.
+        let _ = self.outlier_times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    fn begin_ejection(&self, until: Instant, reason: usize) {
+        self.ejections[reason].fetch_add(1, Ordering::Relaxed);
+        self.is_out.store(true, Ordering::Relaxed);
+        self.come_back(until);
+    }
+
+    /// Whether an ejection has ended; says so once.
+    pub(super) fn take_end_of_ejection(&self, now: Instant) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+            && !self.is_ejected(now)
+            && self.is_out.swap(false, Ordering::Relaxed)
+    }
+
+    /// How often it was taken out so far, by why.
+    pub(super) fn ejections(&self) -> [(&'static str, u64); EJECTION_REASONS.len()] {
+        std::array::from_fn(|reason| {
+            (EJECTION_REASONS[reason], self.ejections[reason].load(Ordering::Relaxed))
+        })
+    }
+
     /// Ends a passive ejection.
-    fn readmit(&self) {
-        if self.ejected_until.swap(0, Ordering::Relaxed) > 0 {
-            self.failures.lock().clear();
+    fn readmit(&self, now: Instant) {
+        let until = self.ejected_until.swap(0, Ordering::Relaxed);
+        if until == 0 {
+            return;
+        }
+        self.failures.lock().clear();
+        let now = self.millis(now);
+        if now < until {
+            // Unless it is out as an outlier too.
+            let at = self.outlier_until.load(Ordering::Relaxed).max(now).max(1);
+            self.back_at.store(at, Ordering::Relaxed);
+        }
+    }
+
+    /// It takes traffic again from then on, and slowly where that is configured.
+    pub(super) fn come_back(&self, at: Instant) {
+        self.back_at.fetch_max(self.millis(at).max(1), Ordering::Relaxed);
+    }
+
+    /// How long it has been back; `None` if it was never away.
+    pub(super) fn up_for(&self, now: Instant) -> Option<Duration> {
+        match self.back_at.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Duration::from_millis(self.millis(now).saturating_sub(at))),
         }
     }
 
     fn millis(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.epoch).as_millis() as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(unhealthy_after: u8, healthy_after: u8) -> CheckSettings {
-        CheckSettings {
-            kind: CheckKind::Tcp,
-            interval: Duration::from_secs(10),
-            failing_interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(3),
-            unhealthy_after,
-            healthy_after,
-        }
-    }
-
-    const PASSIVE: PassiveSettings = PassiveSettings {
-        max_fails: 3,
-        fail_timeout: Duration::from_secs(30),
-        min_healthy_percent: 50,
-    };
-
-    #[test]
-    fn no_traffic_before_the_first_success() {
-        let health = Health::new(Instant::now());
-        assert!(!health.is_checked_healthy());
-        assert_eq!(health.record_check(false, &check(3, 1)), Some(Transition::Down));
-        assert_eq!(health.record_check(true, &check(3, 1)), Some(Transition::Up));
-        assert!(health.is_checked_healthy());
-    }
-
-    #[test]
-    fn thresholds_count_results_in_a_row() {
-        let settings = check(3, 2);
-        let health = Health::new(Instant::now());
-        health.record_check(true, &settings);
-        for result in [false, false, true, false, false] {
-            assert_eq!(health.record_check(result, &settings), None);
-            assert!(health.is_checked_healthy());
-        }
-        assert!(health.is_failing());
-        assert_eq!(health.record_check(false, &settings), Some(Transition::Down));
-        assert_eq!(health.record_check(true, &settings), None);
-        assert_eq!(health.record_check(true, &settings), Some(Transition::Up));
-        assert!(!health.is_failing());
-    }
-
-    #[test]
-    fn three_failures_within_the_time_take_out_for_that_time() {
-        let start = Instant::now();
-        let health = Health::new(start);
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!health.record_failure(at(0), &PASSIVE, || true));
-        assert!(!health.record_failure(at(31), &PASSIVE, || true));
-        assert!(!health.record_failure(at(32), &PASSIVE, || true), "the first one is too old");
-        assert!(health.record_failure(at(33), &PASSIVE, || true));
-        assert!(health.is_ejected(at(62)));
-        assert!(!health.is_ejected(at(63)));
-        assert!(!health.record_failure(at(64), &PASSIVE, || true), "it starts afresh");
-    }
-
-    #[test]
-    fn an_active_success_brings_it_back_early() {
-        let start = Instant::now();
-        let health = Health::new(start);
-        for _ in 0..3 {
-            health.record_failure(start, &PASSIVE, || true);
-        }
-        assert!(health.is_ejected(start));
-        health.record_check(true, &check(3, 1));
-        assert!(!health.is_ejected(start));
-    }
-
-    #[test]
-    fn zero_turns_it_off_and_a_veto_keeps_it_in() {
-        let start = Instant::now();
-        let health = Health::new(start);
-        let off = PassiveSettings { max_fails: 0, ..PASSIVE };
-        for _ in 0..10 {
-            assert!(!health.record_failure(start, &off, || true));
-            assert!(!health.record_failure(start, &PASSIVE, || false));
-        }
-        assert!(!health.is_ejected(start));
-        assert!(
-            health.record_failure(start, &PASSIVE, || true),
-            "once the veto falls, the next failure counts"
-        );
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -65,6 +65,9 @@ async fn keep_books(upstream: &Upstream, ticks: &mut Interval) {
     loop {
         ticks.tick().await;
         upstream.shared.budget.tick(upstream.requests());
+        upstream.keep_books(Instant::now());
+        // An ejection may have ended, which nobody says.
+        upstream.shared.queue.look_again();
     }
 }
 

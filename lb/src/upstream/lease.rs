@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{EndpointState, Upstream};
+use super::{Endpoint, EndpointState, Members, Queue, Upstream};
 
 /// What a pick may depend on beside the state of the endpoints.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +44,23 @@ impl Tried {
     }
 }
 
-/// Active checks leave no endpoint.
+/// Why there is no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no endpoint of the upstream is healthy")]
-pub struct NoEndpoint;
+pub enum Unavailable {
+    /// Active checks leave no endpoint.
+    #[error("no endpoint of the upstream is healthy")]
+    NoEndpoint,
+    /// Every endpoint that would do has as many exchanges as it may have.
+    #[error("every endpoint of the upstream is full")]
+    Full,
+}
 
 /// The right to use an endpoint for one exchange.
 #[derive(Debug)]
 pub struct Lease {
     state: Arc<EndpointState>,
+    /// Who may wait for its place.
+    queue: Option<Arc<Queue>>,
 }
 
 impl Lease {
@@ -65,64 +73,112 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.state.end();
+        if let Some(queue) = &self.queue {
+            queue.look_again();
+        }
     }
 }
+
+/// How often a place that somebody else took is looked for again. Beyond that the
+/// endpoints are as good as full.
+const LOOKS: usize = 64;
 
 impl Upstream {
     /// Picks an endpoint and takes a lease on it.
     ///
     /// In order of preference: healthy and not tried; then those that only
     /// failures of real requests took out; then, when there is nothing else,
-    /// those that already failed this request.
-    pub fn lease(&self, placement: Placement, tried: &Tried) -> Result<Lease, NoEndpoint> {
-        let Placement { random, key, now } = placement;
+    /// those that already failed this request. Of each the backups come last. A
+    /// worse one is not taken because the better ones are full.
+    pub fn lease(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
+        if self.queue.is_some() && !self.shared.queue.is_empty() {
+            // Nobody passes those who wait.
+            return Err(Unavailable::Full);
+        }
+        self.lease_in_turn(placement, tried)
+    }
+
+    /// The same for the first of those who wait.
+    pub fn lease_in_turn(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
         let members = self.members();
-        let pick = |available: &dyn Fn(&EndpointState) -> bool| {
-            members.picker.pick(
-                &members.endpoints,
-                |_, endpoint| self.may_use(&endpoint.state) && available(&endpoint.state),
-                random,
-                key,
-            )
+        for _ in 0..LOOKS {
+            let Endpoint { state, rules, .. } = self.choose(&members, placement, tried)?;
+            if state.begin(rules.max_connections) {
+                let queue = self.queue.is_some().then(|| Arc::clone(&self.shared.queue));
+                return Ok(Lease { state: Arc::clone(state), queue });
+            }
+        }
+        Err(Unavailable::Full)
+    }
+
+    fn choose<'m>(
+        &self,
+        members: &'m Members,
+        placement: Placement,
+        tried: &Tried,
+    ) -> Result<&'m Endpoint, Unavailable> {
+        let now = placement.now;
+        // What almost every request finds.
+        let best = self.pick(members, placement, |Endpoint { state, rules, .. }| {
+            !rules.backup && !tried.contains(state) && !state.is_ejected(now)
+        });
+        if let Some(best) = best {
+            return Ok(best);
+        }
+        let preferences: [&dyn Fn(&EndpointState) -> bool; 4] = [
+            &|state| !tried.contains(state) && !state.is_ejected(now),
+            &|state| !tried.contains(state),
+            &|state| !state.is_ejected(now),
+            &|_| true,
+        ];
+        for preferred in preferences {
+            for backup in [false, true] {
+                let found = self.pick(members, placement, |Endpoint { state, rules, .. }| {
+                    rules.backup == backup && preferred(state)
+                });
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            }
+            let would_do =
+                |endpoint: &Endpoint| self.may_use(&endpoint.state) && preferred(&endpoint.state);
+            if members.is_limited && members.endpoints.iter().any(would_do) {
+                return Err(Unavailable::Full);
+            }
+        }
+        Err(Unavailable::NoEndpoint)
+    }
+
+    /// One that can take a request, of those that are `preferred`.
+    fn pick<'m>(
+        &self,
+        members: &'m Members,
+        Placement { random, key, now }: Placement,
+        preferred: impl Fn(&Endpoint) -> bool,
+    ) -> Option<&'m Endpoint> {
+        let available = |_, endpoint: &Endpoint| {
+            self.may_use(&endpoint.state) && preferred(endpoint) && !endpoint.is_full()
         };
-        let index = pick(&|state| !tried.contains(state) && !state.is_ejected(now))
-            .or_else(|| pick(&|state| !tried.contains(state)))
-            .or_else(|| pick(&|state| !state.is_ejected(now)))
-            .or_else(|| pick(&|_| true))
-            .ok_or(NoEndpoint)?;
-        let state = Arc::clone(&members.endpoints[index].state);
-        state.begin();
-        Ok(Lease { state })
+        let index = members.picker.pick(&members.endpoints, available, random, key, now)?;
+        members.endpoints.get(index)
+    }
+
+    /// Whether there is another endpoint than that of `lease` which would be chosen
+    /// for its sake: healthy, not tried, and not full.
+    pub fn has_another(&self, lease: &Lease, tried: &Tried, now: Instant) -> bool {
+        self.members().endpoints.iter().any(|endpoint| {
+            let state = &endpoint.state;
+            state.id() != lease.state.id()
+                && !tried.contains(state)
+                && self.may_use(state)
+                && !state.is_ejected(now)
+                && !endpoint.is_full()
+        })
     }
 
     /// Whether active checks, if there are any, let an endpoint take traffic.
     pub(super) fn may_use(&self, state: &EndpointState) -> bool {
         self.check.is_none() || state.is_checked_healthy()
-    }
-
-    /// Takes in a failure of a real request on a leased endpoint: an active
-    /// check follows at once, and enough failures take the endpoint out.
-    pub fn record_failure(&self, lease: &Lease, now: Instant, reason: &str) {
-        let state = &lease.state;
-        state.count_failure();
-        state.check_now.notify_one();
-        let may_eject = || {
-            let endpoints = &self.members().endpoints;
-            let ejected = endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now));
-            let share = 100 - usize::from(self.passive.min_healthy_percent.min(100));
-            // The only endpoint is never taken out, whatever the percentage.
-            let most = (endpoints.len() * share / 100).min(endpoints.len().saturating_sub(1));
-            ejected.count() < most
-        };
-        if state.health.record_failure(now, &self.passive, may_eject) {
-            tracing::warn!(
-                upstream = %self.name,
-                endpoint = %state.label(),
-                reason,
-                out_for_seconds = self.passive.fail_timeout.as_secs(),
-                "endpoint taken out: too many failed requests"
-            );
-        }
     }
 
     /// How many endpoints could take a request now.

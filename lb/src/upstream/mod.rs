@@ -8,28 +8,43 @@
 //! there is, [`Members`] are those that take requests, and the keeper of an
 //! upstream brings the second after the first.
 
+mod breaker;
 mod budget;
 mod check;
 mod checker;
+mod circuit;
 mod dns;
+mod ejection;
 mod endpoint;
 mod first_round;
 mod health;
+#[cfg(test)]
+mod health_tests;
 mod keeper;
 mod lease;
+#[cfg(test)]
+mod lease_tests;
 mod members;
+mod outlier;
 mod probe;
+mod queue;
 mod registry;
+mod slow_start;
 mod source;
+mod window;
 
+pub use breaker::{Breaker, BreakerSettings, CircuitOpen, CircuitState, Probe};
 pub use budget::{BudgetSettings, RetryBudget};
 pub use checker::Checker;
+pub use circuit::Outcome;
 pub use dns::{DnsName, DnsSettings};
 pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
-pub use lease::{Lease, NoEndpoint, Placement, Tried};
-pub use members::{Endpoint, Members};
+pub use lease::{Lease, Placement, Tried, Unavailable};
+pub use members::{Endpoint, EndpointRules, Members};
+pub use outlier::OutlierSettings;
+pub use queue::{Queue, QueueSettings, Waiting};
 pub use registry::{Idle, Registry, Shared};
 pub use source::{Member, Source};
 
@@ -68,6 +83,12 @@ pub struct Upstream {
     pub check: Option<CheckSettings>,
     /// When failures of real requests take an endpoint out.
     pub passive: PassiveSettings,
+    /// Who is taken out for being unlike the others.
+    pub outlier: Option<OutlierSettings>,
+    /// Who waits when its endpoints are full.
+    pub queue: Option<QueueSettings>,
+    /// When it is left alone.
+    pub breaker: Option<BreakerSettings>,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// How many idle connections are kept.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{DnsName, EndpointState, FirstRound, RetryBudget, Target, Upstream};
+use super::{Breaker, DnsName, EndpointState, FirstRound, Queue, RetryBudget, Target, Upstream};
 use crate::values::EndpointAddress;
 
 /// What outlives a snapshot, by the upstream's name. A new snapshot finds the
@@ -40,6 +40,12 @@ pub struct Shared {
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
+    /// When outliers were looked for last.
+    judged: Mutex<Option<Instant>>,
+    /// Requests that wait because its endpoints are full.
+    pub queue: Arc<Queue>,
+    /// Whether the upstream is left alone.
+    pub breaker: Arc<Breaker>,
     /// Requests to endpoints that have left.
     requests_left: AtomicU64,
     /// Idle connections that the lane keeps, over all workers.
@@ -58,6 +64,9 @@ impl Shared {
             names: Mutex::default(),
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
+            judged: Mutex::default(),
+            queue: Arc::default(),
+            breaker: Arc::new(Breaker::new(Instant::now())),
             requests_left: AtomicU64::new(0),
             idle: Arc::default(),
         }
@@ -84,6 +93,10 @@ impl Shared {
         let upstream = Arc::clone(&self.upstream);
         let alike = known.last().map(|alike| &**alike);
         let state = Arc::new(EndpointState::new(upstream, address.clone(), target.clone(), alike));
+        if alike.is_none() && self.first_round.is_over() {
+            // It is new to an upstream that takes requests already.
+            state.health.come_back(Instant::now());
+        }
         endpoints.entry(target.clone()).or_default().push(Arc::downgrade(&state));
         state
     }
@@ -98,6 +111,18 @@ impl Shared {
         let new = Arc::new(DnsName::new(Arc::clone(&self.upstream), name));
         names.insert(Arc::clone(new.name()), Arc::downgrade(&new));
         new
+    }
+
+    /// Whether an interval is over, so that another begins. The first begins now.
+    pub(super) fn begin_interval(&self, now: Instant, interval: Duration) -> bool {
+        let mut judged = self.judged.lock();
+        match *judged {
+            Some(last) if now.saturating_duration_since(last) < interval => false,
+            last => {
+                *judged = Some(now);
+                last.is_some()
+            }
+        }
     }
 
     /// Keeps what an endpoint that leaves has counted.
@@ -199,7 +224,7 @@ mod tests {
         let registry = Registry::default();
         let api = registry.shared(&"api".into());
         let old = endpoint(&api, "10.0.0.1:80");
-        old.begin();
+        assert!(old.begin(None));
         let new = endpoint(&registry.shared(&"api".into()), "10.0.0.1:80");
         assert_eq!(new.in_flight(), 1);
         assert!(Arc::ptr_eq(&old, &new));

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::dns::DnsName;
-use super::{Endpoint, Shared, Target, Upstream};
+use super::{Endpoint, EndpointRules, Shared, Target, Upstream};
 use crate::values::EndpointAddress;
 
 /// What an entry of the configuration stands for.
@@ -24,6 +24,8 @@ pub enum Source {
         port: u16,
         /// The share of every address.
         weight: u32,
+        /// What else is configured, of every address.
+        rules: EndpointRules,
     },
 }
 
@@ -36,6 +38,8 @@ pub struct Member {
     pub target: Target,
     /// Its share of the load.
     pub weight: u32,
+    /// What else is configured of it.
+    pub rules: EndpointRules,
 }
 
 impl Upstream {
@@ -47,15 +51,20 @@ impl Upstream {
 
 impl Source {
     /// The source for an entry.
-    pub fn new(address: &EndpointAddress, weight: u32, shared: &Shared) -> Self {
+    pub fn new(
+        address: &EndpointAddress,
+        weight: u32,
+        rules: EndpointRules,
+        shared: &Shared,
+    ) -> Self {
         let target = match address {
             EndpointAddress::Name(name, port) => {
-                return Self::Name { name: shared.name(name), port: *port, weight };
+                return Self::Name { name: shared.name(name), port: *port, weight, rules };
             }
             EndpointAddress::Ip(address) => Target::Tcp(*address),
             EndpointAddress::Unix(path) => Target::Unix(path.clone()),
         };
-        Self::Fixed(Member { address: address.clone(), target, weight })
+        Self::Fixed(Member { address: address.clone(), target, weight, rules })
     }
 
     /// As it was written.
@@ -70,12 +79,13 @@ impl Source {
     fn members(&self) -> Vec<Member> {
         match self {
             Self::Fixed(member) => vec![member.clone()],
-            Self::Name { name, port, weight } => {
+            Self::Name { name, port, weight, rules } => {
                 let address = EndpointAddress::Name(name.name().to_string(), *port);
                 let member = |ip| Member {
                     address: address.clone(),
                     target: Target::Tcp(SocketAddr::new(ip, *port)),
                     weight: *weight,
+                    rules: *rules,
                 };
                 name.addresses().into_iter().map(member).collect()
             }
@@ -88,8 +98,9 @@ impl Source {
 pub(super) fn endpoints(sources: &[Source], shared: &Shared) -> Vec<Endpoint> {
     merge(sources)
         .into_iter()
-        .map(|Member { address, target, weight }| Endpoint {
+        .map(|Member { address, target, weight, rules }| Endpoint {
             weight,
+            rules,
             state: shared.endpoint(&address, &target),
         })
         .collect()
@@ -109,7 +120,7 @@ mod tests {
     use super::*;
 
     fn written(text: &str, weight: u32, shared: &Shared) -> Source {
-        Source::new(&text.parse().unwrap(), weight, shared)
+        Source::new(&text.parse().unwrap(), weight, EndpointRules::default(), shared)
     }
 
     fn merged(sources: &[Source]) -> Vec<(String, String, u32)> {

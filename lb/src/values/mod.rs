@@ -12,6 +12,7 @@ mod cidr;
 mod duration;
 mod host;
 mod key;
+mod percent;
 mod rate;
 mod size;
 mod status;
@@ -21,9 +22,10 @@ pub use cidr::Cidr;
 pub use duration::Span;
 pub use host::{HostPattern, normalise_host};
 pub use key::KeyPart;
+pub use percent::Percent;
 pub use rate::Rate;
 pub use size::ByteSize;
-pub use status::StatusRange;
+pub use status::{StatusRange, StatusSet};
 
 /// Why a leaf could not be parsed: a message for the operator, lower case,
 /// without the position (the caller knows it).
@@ -54,6 +56,7 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), ValueError>> 
         "endpoint-address" => parse::<EndpointAddress>(text),
         "cidr" => parse::<Cidr>(text),
         "key-part" => parse::<KeyPart>(text),
+        "percent" => parse::<Percent>(text),
         "status-range" => parse::<StatusRange>(text),
         _ => return None,
     })

@@ -27,6 +27,33 @@ impl StatusRange {
     }
 }
 
+/// The first status that a [`StatusSet`] has room for.
+const FIRST_OF_SET: u16 = 400;
+
+/// A set of statuses of responses that went wrong, 400 to 599. Asked for every
+/// response: a look at one bit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StatusSet([u64; 4]);
+
+impl StatusSet {
+    /// Adds a status; others than 400 to 599 are left out.
+    pub fn insert(&mut self, status: u16) {
+        if let Some((word, bit)) = Self::place(status) {
+            self.0[word] |= bit;
+        }
+    }
+
+    /// Whether `status` is in the set.
+    pub fn contains(&self, status: u16) -> bool {
+        Self::place(status).is_some_and(|(word, bit)| self.0[word] & bit != 0)
+    }
+
+    fn place(status: u16) -> Option<(usize, u64)> {
+        let index = status.checked_sub(FIRST_OF_SET).filter(|index| *index < 200)?;
+        Some((usize::from(index / 64), 1 << (index % 64)))
+    }
+}
+
 impl FromStr for StatusRange {
     type Err = ValueError;
 
@@ -74,6 +101,19 @@ text_leaf!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_has_what_was_put_in_and_nothing_else() {
+        let mut set = StatusSet::default();
+        for status in [400, 463, 464, 503, 599] {
+            set.insert(status);
+        }
+        for outside in [0, 200, 399, 600, u16::MAX] {
+            set.insert(outside);
+        }
+        let found: Vec<u16> = (0..=u16::MAX).filter(|status| set.contains(*status)).collect();
+        assert_eq!(found, [400, 463, 464, 503, 599]);
+    }
 
     #[test]
     fn single_range_and_class() {

@@ -8,7 +8,7 @@ use lb::config::LogFormat;
 use lb::policy::{Forward, Retry, RetryOn, Route, RouteAction, Timeouts};
 use lb::snapshot::{AccessLog, HeadLimits, Snapshot};
 use lb::upstream::{BudgetSettings, CheckKind, HttpCheck, PassiveSettings, Protocol};
-use lb::values::{KeyPart, StatusRange};
+use lb::values::{KeyPart, StatusRange, StatusSet};
 
 use crate::support::{SOUND, compile, repository};
 
@@ -72,7 +72,12 @@ fn assert_defaults_of_a_route(route: &Route) {
             request: seconds(300)
         }
     );
-    let on = RetryOn { connect_failure: true, reset: true, timeout: true };
+    let on = RetryOn {
+        connect_failure: true,
+        reset: true,
+        timeout: true,
+        statuses: StatusSet::default(),
+    };
     assert_eq!(forward.retry, Retry { attempts: 3, on });
     assert_eq!(forward.body_limit, 10 * 1024 * 1024);
     assert!(route.access_log);
@@ -192,7 +197,7 @@ fn route_over_upstream_over_defaults_field_by_field() {
         .replace("9001\" }]", "9001\" }], timeouts: { read: 2s, send: 2s }, retry: { attempts: 2 }")
         .replace(
             "upstream: api }",
-            "upstream: api, timeouts: { send: 3s }, retry: { on: [reset] } }",
+            "upstream: api, timeouts: { send: 3s }, retry: { on: [reset, 503] } }",
         )
         + "defaults: { timeouts: { connect: 1s, read: 1s, send: 1s }, limits: { body: 1KiB } }\n";
     let snapshot = snapshot(&text);
@@ -201,7 +206,9 @@ fn route_over_upstream_over_defaults_field_by_field() {
         forward.timeouts,
         Timeouts { connect: seconds(1), read: seconds(2), send: seconds(3), request: seconds(300) }
     );
-    let on = RetryOn { connect_failure: false, reset: true, timeout: false };
+    let mut statuses = StatusSet::default();
+    statuses.insert(503);
+    let on = RetryOn { connect_failure: false, reset: true, timeout: false, statuses };
     assert_eq!(forward.retry, Retry { attempts: 2, on });
     assert_eq!(forward.body_limit, 1024);
 }

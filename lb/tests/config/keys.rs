@@ -83,15 +83,21 @@ fn keys_of_an_upstream() {
         Place::Upstream,
         &[
             (
-                r#"endpoints: [{ address: "a:1" }], slow_start: 10s"#,
+                r#"endpoints: [{ address: "a:1" }], fast_start: 10s"#,
                 &[
-                    r#"5:43: upstreams.api.slow_start: unknown key "slow_start"; known here: balance, endpoints, hash_key, health_check, keepalive, min_healthy_percent, passive_health, protocol, retry, send_proxy, timeouts, tls"#,
+                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, outlier, passive_health, protocol, queue, retry, send_proxy, slow_start, timeouts, tls"#,
                 ],
             ),
             (
-                r#"endpoints: [{ address: "a:1", backup: true }]"#,
+                r#"endpoints: [{ address: "a:1", spare: true }]"#,
                 &[
-                    r#"5:40: upstreams.api.endpoints[0].backup: unknown key "backup"; known here: address, weight"#,
+                    r#"5:40: upstreams.api.endpoints[0].spare: unknown key "spare"; known here: address, backup, max_connections, weight"#,
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], circuit_breaker: { errors: 50% }"#,
+                &[
+                    r#"5:62: upstreams.api.circuit_breaker.errors: unknown key "errors"; known here: error_rate, min_requests, open_for, probes, window"#,
                 ],
             ),
             (

@@ -13,6 +13,7 @@ mod bounds;
 mod connections;
 mod defaults;
 mod docs;
+mod failover;
 mod keys;
 mod leaves;
 mod listeners;

@@ -273,7 +273,14 @@ fn words() {
             (
                 r#"endpoints: [{ address: "a:1" }], retry: { on: [timeouts] }"#,
                 &[
-                    r#"5:57: upstreams.api.retry.on[0]: "timeouts" is not one of "connect_failure", "reset", "timeout"; did you mean "timeout"?"#,
+                    r#"5:57: upstreams.api.retry.on[0]: expected "connect_failure", "reset", "timeout" or a whole number, found the text "timeouts"; did you mean "timeout"?"#,
+                ],
+            ),
+            (
+                r#"endpoints: [{ address: "a:1" }], retry: { on: [reset, 399, 600] }"#,
+                &[
+                    "5:64: upstreams.api.retry.on[1]: must be from 400 to 599, found the number 399",
+                    "5:69: upstreams.api.retry.on[2]: must be from 400 to 599, found the number 600",
                 ],
             ),
             (

@@ -27,6 +27,26 @@ fn an_upstream_that_no_route_uses() {
 }
 
 #[test]
+fn slow_start_with_a_hash() {
+    warns(
+        &SOUND.replace("api: {", "api: { balance: ip_hash, slow_start: 30s,"),
+        &[
+            "5:40: upstreams.api.slow_start: warning: slow_start has no effect with a hash, which places keys and not shares",
+        ],
+    );
+}
+
+#[test]
+fn a_queue_that_nobody_will_wait_in() {
+    warns(
+        &SOUND.replace("api: {", "api: { queue: { size: 10 },"),
+        &[
+            "5:10: upstreams.api.queue: warning: nobody will wait: no endpoint of this upstream has max_connections",
+        ],
+    );
+}
+
+#[test]
 fn a_rate_limit_that_no_route_uses() {
     warns(
         &format!("{SOUND}rate_limits:\n  login: {{ rate: 5/m }}\n"),

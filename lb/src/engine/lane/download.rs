@@ -8,13 +8,13 @@ use super::buffer::poll_write_both;
 use super::client::ClientStream;
 use super::connection::Stream;
 use super::failure::Failure;
-use super::request::Request;
 use super::response::{After, Towards, write_head, write_interim};
-use super::upload::{Upload, write_last_chunk};
+use super::scene::{Scene, require_switch};
+use super::upload::write_last_chunk;
 use super::workspace::{ROOM, Workspace};
 use crate::engine::edits::Edits;
 use crate::engine::exchange::Exchange;
-use crate::engine::{LiveUpstream, Shared, Taking, attempt};
+use crate::engine::{Taking, attempt, retry};
 use crate::head::{
     BodyDecoder, CHUNK_END, ResponseFraming, ResponseHead, ResponseLimits, ResponseScanner, Slots,
     parse_response, write_chunk_header,
@@ -55,15 +55,8 @@ pub(super) enum Phase {
     End,
     /// The endpoint has switched protocols.
     Tunnel,
-}
-
-/// What a response is judged by.
-pub(super) struct Scene<'s> {
-    pub(super) request: &'s Request,
-    pub(super) upload: &'s mut Upload,
-    pub(super) exchange: &'s mut Exchange,
-    pub(super) target: &'s LiveUpstream,
-    pub(super) shared: &'s Shared,
+    /// The response is put aside: another endpoint is asked.
+    Aside,
 }
 
 impl Download {
@@ -98,6 +91,11 @@ impl Download {
         self.phase == Phase::Tunnel
     }
 
+    /// Whether the response is not for the client, and another endpoint is asked.
+    pub(super) fn is_put_aside(&self) -> bool {
+        self.phase == Phase::Aside
+    }
+
     /// Passes on what there is. Ready when the client has all of it; `moved` says
     /// whether it waits for the client otherwise, or for the endpoint.
     pub(super) fn poll<C: ClientStream>(
@@ -112,6 +110,9 @@ impl Download {
         loop {
             if self.direct == 0 {
                 self.stage(work, scene)?;
+            }
+            if self.is_put_aside() {
+                return Poll::Ready(Ok(()));
             }
             // A body that comes right behind its head leaves with it.
             let waits_for_more = self.phase == Phase::Body && !self.committed && self.direct == 0;
@@ -276,6 +277,12 @@ impl Download {
             work.response.take(length);
             return Ok(());
         }
+        attempt::answered(scene.exchange, scene.target, head.status);
+        if !self.has_begun() && retry::may_put_aside(scene.exchange, head.status, scene.repeat()) {
+            let _ = self.begin_body(&head, work.noted.method(), scene);
+            work.response.take(length);
+            return self.put_aside(work);
+        }
         let after = if head.status == 101 {
             require_switch(&head, scene.exchange, &work.noted.protocols)?;
             self.phase = Phase::Tunnel;
@@ -304,6 +311,19 @@ impl Download {
         if left > work.response.room() as u64 {
             work.enlarge_response();
         }
+        Ok(())
+    }
+
+    /// Of a body that is all there already nothing is left on the connection, which
+    /// can carry another request; any other ends with it.
+    fn put_aside(&mut self, work: &mut Workspace) -> Result<(), Failure> {
+        self.phase = Phase::Aside;
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        while !work.response.is_empty() && !decoder.is_done() {
+            let Ok(step) = decoder.decode(work.response.bytes()) else { break };
+            work.response.take(step.consumed);
+        }
+        self.reusable &= decoder.is_done() && work.response.is_empty();
         Ok(())
     }
 
@@ -378,20 +398,4 @@ pub(super) struct Moved {
     pub(super) read: bool,
     pub(super) written: bool,
     pub(super) waits_for_client: bool,
-}
-
-/// A switch of protocols must be to one that was asked for.
-fn require_switch(
-    head: &ResponseHead<'_, '_>,
-    exchange: &Exchange,
-    asked: &[u8],
-) -> Result<(), Failure> {
-    let chosen = head.first("upgrade").unwrap_or_default();
-    let mut asked = asked.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let was_asked = asked.any(|asked| asked.eq_ignore_ascii_case(chosen.trim_ascii()));
-    if exchange.upgrade && head.upgrade && was_asked {
-        return Ok(());
-    }
-    let detail = "the endpoint switches to a protocol that was not asked for";
-    Err(Failure::last(Cause::UpstreamInvalidResponse, detail))
 }

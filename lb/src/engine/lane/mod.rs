@@ -18,9 +18,11 @@ mod pipe;
 mod pool;
 mod request;
 mod response;
+mod scene;
 mod transfer;
 mod tunnel;
 mod upload;
+mod waiting;
 mod way;
 mod workspace;
 
@@ -35,10 +37,11 @@ pub use self::workspace::{Draft, Workspace};
 
 use self::connection::Connection;
 use self::dial::{Start, dial};
-use self::download::{Download, Scene};
+use self::download::Download;
 use self::failure::Failure;
 use self::pool::Key;
 use self::request::Request;
+use self::scene::Scene;
 use self::transfer::{Transfer, Watch};
 use self::upload::Upload;
 use super::arrival::CLIENT_PATIENCE;
@@ -141,6 +144,9 @@ impl Lane {
         }
         loop {
             match run.attempt(&mut exchange, client, work, alarm).await {
+                Ok(connection) if run.download.is_put_aside() => {
+                    run.put_aside(&mut exchange, connection);
+                }
                 Ok(connection) => return run.finish(exchange, connection, work),
                 Err(failed) => {
                     if !run.again(&mut exchange, &failed) {
@@ -198,8 +204,7 @@ impl Run<'_> {
         work: &mut Workspace,
         alarm: &mut Alarm,
     ) -> Result<Connection, Failed> {
-        let remaining = attempt::begin(exchange, self.target, &self.timeouts)
-            .map_err(|cause| Failure::last(cause, cause.name()))?;
+        let remaining = self.lease(exchange, client, work).await?;
         if exchange.due.is_none() {
             exchange.due = exchange.attempt_started.checked_add(self.timeouts.request);
         }
@@ -290,9 +295,20 @@ impl Run<'_> {
             && !stale
         {
             retry::blame(exchange, failure.cause, failure);
+        } else if failure.cause == Cause::RequestTimeout {
+            attempt::failed(exchange);
         }
         // Half of an interim response cannot be taken back.
         !self.download.has_begun() && retry::may_retry(exchange, failure.kind, repeat)
+    }
+
+    /// The response is not for the client: another endpoint is asked.
+    fn put_aside(&self, exchange: &mut Exchange, connection: Connection) {
+        retry::put_aside(exchange);
+        if self.download.reusable && self.upload.finished {
+            let Lane { pools, worker, .. } = self.lane;
+            pools.keep(*worker, connection, &self.target.upstream, Instant::now());
+        }
     }
 
     /// The client has its response.
@@ -333,7 +349,7 @@ impl Run<'_> {
         let Self { lane, request, upload, download, .. } = self;
         let cause = failure.cause;
         exchange.cause = Some(cause);
-        if cause != Cause::NoHealthyEndpoint {
+        if !cause.is_complete() {
             exchange.error = Some(failure.detail.clone().into_owned());
         }
         if matches!(cause, Cause::ClientBodyTimeout | Cause::ResponseTooSlow)

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::client::ClientStream;
 use super::connection::Stream;
-use super::download::{Download, Moved, Scene};
+use super::download::{Download, Moved};
 use super::failure::Failure;
+use super::scene::Scene;
 use super::upload::Waits;
 use super::workspace::Workspace;
 use crate::engine::retry::Kind;
@@ -19,15 +20,15 @@ use crate::timer::Alarm;
 
 /// What is read of the next request while a response is on its way; the rest
 /// waits in the kernel.
-const EARLY: usize = 4096;
+pub(super) const EARLY: usize = 4096;
 
 /// Between two looks at a connection of which nothing more is read.
-const GLANCE: Duration = Duration::from_secs(1);
+pub(super) const GLANCE: Duration = Duration::from_secs(1);
 
 /// A client that has closed its half waits for its response, or has left: who
 /// cannot be told from whom until something is sent to it. So long it is
 /// believed to wait.
-const HALF_CLOSED: Duration = Duration::from_secs(5);
+pub(super) const HALF_CLOSED: Duration = Duration::from_secs(5);
 
 /// An attempt that runs.
 pub(super) struct Transfer<'t, C> {

@@ -11,6 +11,7 @@ use ::pingora::proxy::Session;
 use ::pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Tracer, Tracing};
 
 use super::{failure, send_proxy};
+use crate::engine::attempt::NotBegun;
 use crate::engine::exchange::Exchange;
 use crate::engine::{Ends, LiveUpstream, attempt};
 use crate::policy::{Forward, Timeouts};
@@ -41,7 +42,14 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     }
     let remaining = match attempt::begin(exchange, target, &timeouts) {
         Ok(remaining) => remaining,
-        Err(cause) => return failure::refuse(exchange, cause),
+        Err(NotBegun::Refused(cause)) => return failure::refuse(exchange, cause),
+        Err(NotBegun::Full) => {
+            let left = until_left(session);
+            match attempt::wait_for_place(exchange, target, &timeouts, left).await {
+                Ok(remaining) => remaining,
+                Err(cause) => return failure::refuse(exchange, cause),
+            }
+        }
     };
     let Some(lease) = &exchange.lease else {
         return failure::internal(exchange, "no lease");
@@ -60,6 +68,17 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
     peer.map(Box::new)
+}
+
+/// Ends when the client has left. While the body of an HTTP/1 request is still to
+/// come nobody looks: it would be read, and lost.
+async fn until_left(session: &mut Session) {
+    let session = session.as_downstream_mut();
+    if !session.is_http2() && !session.is_body_done() {
+        return std::future::pending().await;
+    }
+    // Ok: a byte beyond the request, which nobody hands out here.
+    let _ = session.read_body_or_idle(true).await;
 }
 
 /// A body of unknown length. After such a body from an HTTP/2 client Pingora

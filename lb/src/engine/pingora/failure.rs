@@ -7,8 +7,9 @@ use ::pingora::proxy::{FailToProxy, Session};
 use ::pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use super::respond;
+use crate::engine::attempt;
 use crate::engine::exchange::Exchange;
-use crate::engine::retry::{Kind, Repeat, blame, is_refused_handshake, may_retry};
+use crate::engine::retry::{self, Kind, Repeat, blame, is_refused_handshake, may_retry};
 use crate::response::{Cause, Fault};
 
 /// Ends the exchange with an answer of our own.
@@ -61,6 +62,11 @@ pub(super) fn exchange_failed(
     if let Some(deadline) = &exchange.deadline {
         deadline.detach();
     }
+    if std::mem::take(&mut exchange.set_aside) {
+        retry::put_aside(exchange);
+        error.set_retry(true);
+        return error;
+    }
     if exchange.cause.is_some() {
         // Decided where it happened: the body was over its limit.
         error.set_retry(false);
@@ -88,6 +94,8 @@ pub(super) fn exchange_failed(
     }
     if cause.fault() == Fault::Upstream && cause != Cause::RequestTimeout && !stale {
         blame(exchange, cause, &error);
+    } else if cause == Cause::RequestTimeout {
+        attempt::failed(exchange);
     }
     let again = may_retry(exchange, kind, repeat(session));
     note(exchange, cause, &error, again);
@@ -145,7 +153,7 @@ fn is_refused(error: &Error) -> bool {
 }
 
 /// What of the request could be sent again.
-fn repeat(session: &Session) -> Repeat {
+pub(super) fn repeat(session: &Session) -> Repeat {
     Repeat {
         held: !session.as_ref().retry_buffer_truncated(),
         idempotent: session.req_header().method.is_idempotent(),
@@ -168,7 +176,7 @@ pub(super) async fn answer(
     let cause = exchange.cause.unwrap_or_else(|| classify(exchange, error).0);
     exchange.cause = Some(cause);
     exchange.lease = None;
-    if exchange.error.is_none() && cause != Cause::NoHealthyEndpoint {
+    if exchange.error.is_none() && !cause.is_complete() {
         exchange.error = Some(error.to_string());
     }
     // A response that began cannot be taken back, and nobody reads one after

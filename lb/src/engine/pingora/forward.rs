@@ -8,9 +8,10 @@ use ::pingora::{Error, ErrorType, Result};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
-use crate::engine::attempt;
+use super::failure;
 use crate::engine::exchange::Exchange;
 use crate::engine::forward::{FieldSink, Forwarding};
+use crate::engine::{attempt, retry};
 use crate::response::{Cause, EditFields};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -125,12 +126,24 @@ pub(super) fn edit_response(
         return Ok(());
     }
     require_sound(response, exchange)?;
+    let Some(live) = exchange.live.clone() else { return Ok(()) };
+    let target = exchange.forward().map(|forward| &live.upstreams[forward.upstream.index()]);
+    if let Some(target) = target {
+        attempt::answered(exchange, target, response.status.as_u16());
+    }
+    if retry::may_put_aside(exchange, response.status.as_u16(), failure::repeat(session)) {
+        exchange.set_aside = true;
+        // Nothing else would end the attempt; the connection is closed.
+        return Err(Error::explain(
+            ErrorType::CustomCode("status", response.status.as_u16()),
+            "the response is put aside for its status",
+        )
+        .into_up());
+    }
     if let Some(deadline) = &exchange.deadline {
         deadline.disarm();
     }
-    let Some(live) = exchange.live.clone() else { return Ok(()) };
-    if let Some(forward) = exchange.forward() {
-        let target = &live.upstreams[forward.upstream.index()];
+    if let Some(target) = target {
         attempt::responds(exchange, target);
     }
     if !switching {
