@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::certificates::{self, Certificates};
 use super::changes;
@@ -104,6 +104,7 @@ impl Control {
         control.sockets.commit(&snapshot.listeners, sockets);
         control.servers.commit(servers, &control.shared, &control.desk);
         control.tell_workers(&snapshot)?;
+        control.shared.metrics.reload_time.set(now());
         Ok(control)
     }
 
@@ -225,6 +226,12 @@ impl Control {
             worker.ended().await;
         }
     }
+}
+
+/// In seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// How often what is overdue is looked for.

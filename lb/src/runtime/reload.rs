@@ -1,10 +1,11 @@
 //! Reloading: load, compile, and either all of it or nothing.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::changes;
-use super::control::Control;
+use super::control::{Control, now};
 use crate::admin::{Outcome, ReloadReport, ReportedProblem};
 use crate::compile::{Compiled, compile_file};
 
@@ -34,13 +35,17 @@ impl Trigger {
 pub(super) async fn reload(control: &mut Control, trigger: Trigger) -> Arc<ReloadReport> {
     let begun = Instant::now();
     let (file, registry) = (control.config.clone(), Arc::clone(&control.registry));
+    let waits = would_wait(&file);
     // Beside the checks and the status server, which go on meanwhile.
-    let compiled = tokio::task::spawn_blocking(move || compile_file(&file, &registry)).await;
+    let compiled = match waits {
+        true => None,
+        false => Some(tokio::task::spawn_blocking(move || compile_file(&file, &registry)).await),
+    };
     let mut report = ReloadReport {
         outcome: Outcome::Failed,
         trigger: trigger.name(),
         file: control.config.display().to_string(),
-        time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        time: now().unsigned_abs(),
         took_ms: 0,
         error: None,
         problems: Vec::new(),
@@ -48,14 +53,24 @@ pub(super) async fn reload(control: &mut Control, trigger: Trigger) -> Arc<Reloa
         needs_new_process: Vec::new(),
     };
     match compiled {
-        Ok(compiled) => apply(control, compiled, &mut report),
-        Err(error) => report.error = Some(format!("compiling has failed: {error}")),
+        None => {
+            report.error = Some("the file is a pipe or a device, which is read once".to_owned())
+        }
+        Some(Ok(compiled)) => apply(control, compiled, &mut report),
+        Some(Err(error)) => report.error = Some(format!("compiling has failed: {error}")),
     }
     report.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     tell(control, &report);
     let report = Arc::new(report);
     control.desk.put(Arc::clone(&report));
     report
+}
+
+/// Reading it would wait for whoever writes, and this thread with it. At the start
+/// that is what the operator wants (`--config <(…)`).
+fn would_wait(file: &Path) -> bool {
+    // Err: reading it says what is wrong.
+    std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 fn apply(control: &mut Control, compiled: Compiled, report: &mut ReloadReport) {
