@@ -147,6 +147,7 @@ impl Control {
         self.shared.replace(Live::new(Arc::clone(&new), &self.shared.metrics));
         self.registry.upstreams.succeed(&before.snapshot.upstreams, &new.upstreams);
         self.checker = Checker::start(&new.upstreams);
+        self.certificates.end();
         self.certificates = certificates::watch(&new, &self.shared.metrics);
         self.sockets.commit(&new.listeners, sockets);
         self.servers.commit(servers, &self.shared, &self.desk);
