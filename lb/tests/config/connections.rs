@@ -12,7 +12,7 @@ fn connections(listener: &str) -> Connections {
     let text = SOUND.replace(r#"{ bind: ["127.0.0.1:8080"] }"#, listener);
     let (compiled, problems) = compile(&text);
     assert_eq!(problems, [""; 0]);
-    compiled.snapshot.unwrap().listeners[0].connections.clone()
+    compiled.snapshot.unwrap().listeners.iter().next().unwrap().connections.clone()
 }
 
 #[test]

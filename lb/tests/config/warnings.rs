@@ -58,7 +58,8 @@ fn strict_transport_security_in_clear() {
         ],
     );
     let (compiled, _) = compile(&text);
-    let edits = &compiled.snapshot.unwrap().listeners[0].response_headers;
+    let snapshot = compiled.snapshot.unwrap();
+    let edits = &snapshot.listeners.iter().next().unwrap().response_headers;
     let names: Vec<_> = edits.set.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["x-a"], "it is not sent, whatever the configuration says");
 }

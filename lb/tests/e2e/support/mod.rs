@@ -5,6 +5,8 @@ mod client;
 mod engine;
 mod lb;
 mod origin;
+#[allow(dead_code, reason = "of the tests that share this, only some need it")]
+mod reload;
 
 pub use certificates::Certificates;
 pub use client::{Client, RawConnection};
