@@ -5,6 +5,7 @@
 
 mod connections;
 mod context;
+mod dns;
 mod headers;
 mod inherit;
 mod listeners;
@@ -18,6 +19,7 @@ mod server_tls;
 mod upstreams;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::{self, Config, Position, Problem, Problems, Severity};
 use crate::policy::{KeySeed, Table, TableBuilder};
@@ -96,6 +98,7 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
         reload,
         access_log,
         shutdown,
+        dns,
         client_ip,
         defaults,
         listeners,
@@ -113,7 +116,8 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     let process = process::process(&written, context);
     let head_limits = process::head_limits(defaults.as_ref(), context);
     let listeners = listeners::listeners(listeners, &process, registry, context);
-    let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), context, registry);
+    let dns = Arc::new(dns::settings(dns.as_ref(), context));
+    let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), &dns, context, registry);
     let limits = upstreams::limits(rate_limits, registry, context);
     let (table, concurrency) =
         routes::table(virtual_hosts, config, &listeners, &upstreams, &limits, registry, context);

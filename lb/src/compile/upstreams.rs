@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use super::context::{Context, at};
 use super::{inherit, server_tls};
 use crate::balance::Algorithm;
@@ -16,8 +14,8 @@ use crate::limit::RateLimiter;
 use crate::snapshot::{Limit, LimiterIdentity, Registry};
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, HttpCheck, Members, Protocol, TlsIdentity, Upstream,
-    UpstreamTls,
+    CheckKind, CheckSettings, DnsSettings, HttpCheck, Members, Protocol, Source, TlsIdentity,
+    Upstream, UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -27,13 +25,14 @@ const DEFAULT_MAX_KEYS: u32 = 80_000;
 pub(super) fn upstreams(
     written: &BTreeMap<String, config::Upstream>,
     defaults: Option<&Defaults>,
+    dns: &Arc<DnsSettings>,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Vec<Arc<Upstream>> {
     written
         .iter()
         .map(|(name, upstream)| {
-            Arc::new(compile_upstream(name, upstream, defaults, context, registry))
+            Arc::new(compile_upstream(name, upstream, defaults, dns, context, registry))
         })
         .collect()
 }
@@ -67,6 +66,7 @@ fn compile_upstream(
     name: &str,
     written: &config::Upstream,
     defaults: Option<&Defaults>,
+    dns: &Arc<DnsSettings>,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Upstream {
@@ -91,7 +91,8 @@ fn compile_upstream(
         context.missing(path.join("endpoints"), "an upstream needs at least one endpoint");
     }
     let mut seen = HashSet::new();
-    let mut compiled = Vec::with_capacity(endpoints.len());
+    let shared = registry.upstreams.shared(&name);
+    let mut sources = Vec::with_capacity(endpoints.len());
     for (index, config::Endpoint { address, weight }) in endpoints.iter().enumerate() {
         if !seen.insert(address) {
             context.error(
@@ -103,7 +104,7 @@ fn compile_upstream(
             continue;
         }
         let weight = u32::from(weight.unwrap_or(1));
-        compiled.push(Endpoint { weight, state: registry.upstreams.endpoint(&name, address) });
+        sources.push(Source::new(address, weight, &shared));
     }
 
     inherit::check_times(
@@ -143,11 +144,12 @@ fn compile_upstream(
     let default_keepalive = defaults.and_then(|defaults| defaults.keepalive.as_ref());
     let default_retry = defaults.and_then(|defaults| defaults.retry.as_ref());
     let (max_idle, idle_timeout) = inherit::keepalive(&[keepalive.as_ref(), default_keepalive]);
-    let shared = registry.upstreams.shared(&name);
     Upstream {
+        members: Members::of(&sources, algorithm, &shared),
+        sources,
+        dns: Arc::clone(dns),
         algorithm,
         hash_key,
-        members: ArcSwap::from_pointee(Members::new(compiled, algorithm)),
         protocol,
         tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, context, registry),
         send_proxy: match send_proxy {

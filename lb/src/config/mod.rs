@@ -37,7 +37,7 @@ pub use policy::{
     Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryOn, Timeouts,
 };
 pub use problem::{Problem, Problems, Severity, did_you_mean};
-pub use process::{AccessLog, Admin, ClientIp, LogFormat, Reload, Shutdown, Status, Workers};
+pub use process::{AccessLog, Admin, ClientIp, Dns, LogFormat, Reload, Shutdown, Status, Workers};
 pub use routes::{Match, Redirect, RedirectScheme, Route, RouteLimits, VirtualHost};
 pub use upstreams::{
     Balance, Endpoint, HealthCheck, HealthCheckKind, Protocol, SendProxy, StatusItem, Upstream,
@@ -66,6 +66,8 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// How the process stops.
     pub shutdown: Option<Shutdown>,
+    /// How names of endpoints are resolved.
+    pub dns: Option<Dns>,
     /// How the address of the client is found.
     pub client_ip: Option<ClientIp>,
     /// Settings that upstreams and routes inherit, field by field.

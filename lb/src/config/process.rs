@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::values::{BindAddress, Cidr, Span, TcpAddress};
+use crate::values::{BindAddress, Cidr, DnsServer, Span, TcpAddress};
 
 /// `auto`, or how many worker threads.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -77,6 +77,16 @@ pub struct Shutdown {
     pub drain_timeout: Option<Span>,
     /// How long a new process may take to be ready when this one hands over.
     pub handover_timeout: Option<Span>,
+}
+
+/// How names of endpoints are resolved.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// Whom to ask instead of the servers in /etc/resolv.conf: IP or IP:PORT.
+    pub servers: Option<Vec<DnsServer>>,
+    /// How long one look-up may take.
+    pub timeout: Option<Span>,
 }
 
 /// How the address of the client is found.

@@ -9,21 +9,22 @@ use crate::policy::Timeouts;
 use crate::response::Cause;
 use crate::upstream::Placement;
 
-/// What the first round may take beyond the timeout of its checks.
+/// What the first round may take beyond the timeouts in it.
 const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
 
-/// Requests wait until every endpoint has been checked once; the checks' own
-/// timeout bounds that.
+/// Requests wait until every name has been looked up and every endpoint has been
+/// checked once; the timeouts of both bound that.
 pub(super) async fn wait_for_first_round(target: &LiveUpstream, remaining: Duration) {
     let upstream = &target.upstream;
     let first_round = &upstream.shared.first_round;
     if first_round.is_over() {
         return;
     }
-    let bound = upstream
-        .check
-        .as_ref()
-        .map_or(FIRST_ROUND_SLACK, |check| check.timeout + FIRST_ROUND_SLACK);
+    let mut bound = FIRST_ROUND_SLACK;
+    bound += upstream.check.as_ref().map_or(Duration::ZERO, |check| check.timeout);
+    if upstream.has_names() {
+        bound += upstream.dns.timeout;
+    }
     // Err: whoever is healthy by now is used, and nobody is an answer too.
     let _ = tokio::time::timeout(bound.min(remaining), first_round.wait()).await;
 }

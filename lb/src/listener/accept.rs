@@ -129,7 +129,7 @@ pub async fn accept(socket: Socket, mut orders: watch::Receiver<Accepting>) {
                 let now = changed.map_or(Accepting::Close, |()| orders.borrow_and_update().clone());
                 match now {
                     Accepting::Into(other) => context = other,
-                    Accepting::Close => return let_in_all(&socket, &context).await,
+                    Accepting::Close => return let_in_all(&socket, &context),
                     Accepting::Leave => return,
                 }
                 continue;
@@ -163,10 +163,14 @@ pub async fn accept(socket: Socket, mut orders: watch::Receiver<Accepting>) {
 }
 
 /// The socket is about to be closed. Who waits at it would be reset.
-async fn let_in_all(socket: &Socket, context: &Arc<AcceptContext>) {
-    while let Ok(Ok(accepted)) = timeout(Duration::ZERO, socket.accept()).await {
-        // Err: refused, and counted.
-        let _ = let_in(accepted, context);
+fn let_in_all(socket: &Socket, context: &Arc<AcceptContext>) {
+    loop {
+        match socket.accept_now() {
+            // Err: refused, and counted.
+            Ok(accepted) => drop(let_in(accepted, context)),
+            Err(error) if is_about_the_connection(&error) => {}
+            Err(_) => return,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
@@ -234,6 +234,15 @@ fn listen_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListen
     Ok(socket.into())
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
 impl Bound {
     /// The same socket once more: one queue, of which each connection goes to
     /// whoever is first.
@@ -246,11 +255,7 @@ impl Bound {
 
     /// Tells sockets apart; copies of one are the same.
     pub fn inode(&self) -> Option<u64> {
-        let stat = match self {
-            Self::Tcp(listener) => nix::sys::stat::fstat(listener),
-            Self::Unix(listener) => nix::sys::stat::fstat(listener),
-        };
-        stat.ok().map(|stat| stat.st_ino)
+        nix::sys::stat::fstat(self).ok().map(|stat| stat.st_ino)
     }
 
     /// What it is bound to.
@@ -302,6 +307,28 @@ impl Socket {
             }
             Self::Unix(listener) => {
                 listener.accept().await.map(|(stream, _)| Accepted::Unix(stream))
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// A connection that waits now, whether or not the runtime knows of it yet.
+    /// `WouldBlock` if there is none.
+    pub(super) fn accept_now(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener, local) => {
+                let (socket, peer) = SockRef::from(listener).accept()?;
+                socket.set_nonblocking(true)?;
+                let stream = TcpStream::from_std(socket.into())?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let local = local.or_else(|| stream.local_addr().ok());
+                Ok(Accepted::Tcp { stream, peer, local })
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = SockRef::from(listener).accept()?;
+                socket.set_nonblocking(true)?;
+                Ok(Accepted::Unix(UnixStream::from_std(socket.into())?))
             }
         }
     }

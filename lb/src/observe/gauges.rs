@@ -24,6 +24,8 @@ pub struct SnapshotGauges {
     ejected: IntGaugeVec,
     requests: IntCounterVec,
     failures: IntCounterVec,
+    dns_failures: IntCounterVec,
+    endpoints: IntGaugeVec,
     available: IntGaugeVec,
     keys: IntGaugeVec,
     expiry: IntGaugeVec,
@@ -33,7 +35,9 @@ impl SnapshotGauges {
     /// Gauges over what `source` has at each scrape.
     pub fn new(source: Arc<dyn SnapshotSource>) -> prometheus::Result<Self> {
         let endpoint = &["upstream", "endpoint"];
-        let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), endpoint);
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels)
+        };
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             IntGaugeVec::new(Opts::new(name, help), labels)
         };
@@ -55,8 +59,22 @@ impl SnapshotGauges {
                 "1 while failures of real requests keep the endpoint out.",
                 endpoint,
             )?,
-            requests: counter("lb_endpoint_requests_total", "Exchanges begun.")?,
-            failures: counter("lb_endpoint_failures_total", "Exchanges that the endpoint failed.")?,
+            requests: counter("lb_endpoint_requests_total", "Exchanges begun.", endpoint)?,
+            failures: counter(
+                "lb_endpoint_failures_total",
+                "Exchanges that the endpoint failed.",
+                endpoint,
+            )?,
+            dns_failures: counter(
+                "lb_dns_failures_total",
+                "Look-ups of a name that failed, or had no address.",
+                &["upstream", "name"],
+            )?,
+            endpoints: gauge(
+                "lb_upstream_endpoints",
+                "Endpoints, healthy or not; a name counts once for each of its addresses.",
+                &["upstream"],
+            )?,
             available: gauge(
                 "lb_upstream_available_endpoints",
                 "Endpoints that could take a request now.",
@@ -71,16 +89,17 @@ impl SnapshotGauges {
         })
     }
 
-    fn counters(&self) -> [&IntCounterVec; 2] {
-        [&self.requests, &self.failures]
+    fn counters(&self) -> [&IntCounterVec; 3] {
+        [&self.requests, &self.failures, &self.dns_failures]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 7] {
+    fn gauges(&self) -> [&IntGaugeVec; 8] {
         [
             &self.in_flight,
             &self.connections,
             &self.healthy,
             &self.ejected,
+            &self.endpoints,
             &self.available,
             &self.keys,
             &self.expiry,
@@ -101,7 +120,8 @@ impl Collector for SnapshotGauges {
         self.gauges().into_iter().for_each(IntGaugeVec::reset);
         self.counters().into_iter().for_each(IntCounterVec::reset);
         for upstream in &snapshot.upstreams {
-            for endpoint in &upstream.members().endpoints {
+            let members = upstream.members();
+            for endpoint in &members.endpoints {
                 let state = &endpoint.state;
                 let labels: &[&str] = &[&upstream.name, state.label()];
                 let healthy = upstream.check.is_none() || state.is_checked_healthy();
@@ -112,6 +132,12 @@ impl Collector for SnapshotGauges {
                 self.requests.with_label_values(labels).inc_by(state.requests());
                 self.failures.with_label_values(labels).inc_by(state.failures());
             }
+            for name in upstream.names() {
+                let failures = self.dns_failures.with_label_values(&[&upstream.name, name.name()]);
+                failures.inc_by(name.failures());
+            }
+            let endpoints = self.endpoints.with_label_values(&[&upstream.name]);
+            endpoints.set(members.endpoints.len() as i64);
             self.available.with_label_values(&[&upstream.name]).set(upstream.available(now) as i64);
         }
         for limit in &snapshot.limits {

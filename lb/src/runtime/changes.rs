@@ -31,12 +31,12 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         let Some(before) = old.upstreams.iter().find(|each| each.name == now.name) else {
             continue;
         };
-        let (before, now_there) = (before.labels(), now.labels());
+        let (before, now_there) = (before.written(), now.written());
         let what = format!("upstream \"{}\": endpoint", now.name);
         compare(
             &what,
-            before.iter().map(|label| &**label),
-            now_there.iter().map(|label| &**label),
+            before.iter().map(String::as_str),
+            now_there.iter().map(String::as_str),
             &mut lines,
         );
     }

@@ -17,7 +17,7 @@ use crate::admin::Desk;
 use crate::engine::{Era, Live, Shared, Stage};
 use crate::observe::AccessLog;
 use crate::snapshot::{Registry, Snapshot};
-use crate::upstream::Checker;
+use crate::upstream::{self, Checker};
 
 /// What the process is made of.
 pub(super) struct Control {
@@ -36,6 +36,8 @@ pub(super) struct Control {
     certificates: Certificates,
     /// Eras that have ended, whose connections may stay until then.
     ending: Vec<(Instant, Arc<Era>)>,
+    /// The servers' sockets, before anything accepts.
+    unopened: Option<super::servers::Prepared>,
 }
 
 /// Everything of a snapshot that may fail, done.
@@ -67,12 +69,13 @@ pub(super) struct Parts {
 }
 
 impl Control {
-    /// Sets the first snapshot, which is live already, to work. Inside a runtime.
+    /// Begins with the first snapshot, which is live already: everything but
+    /// accepting. Inside a runtime.
     pub(super) fn start(
         parts: Parts,
         sockets: super::sockets::Prepared,
         servers: super::servers::Prepared,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let Parts {
             config,
             registry,
@@ -100,12 +103,21 @@ impl Control {
             limits,
             shares,
             ending: Vec::new(),
+            unopened: None,
         };
         control.sockets.commit(&snapshot.listeners, sockets);
-        control.servers.commit(servers, &control.shared, &control.desk);
-        control.tell_workers(&snapshot)?;
         control.shared.metrics.reload_time.set(now());
-        Ok(control)
+        control.unopened = Some(servers);
+        control
+    }
+
+    /// Accepts, on listeners and at the status and admin servers.
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        if let Some(servers) = self.unopened.take() {
+            self.servers.commit(servers, &self.shared, &self.desk);
+        }
+        let snapshot = self.snapshot();
+        self.tell_workers(&snapshot)
     }
 
     /// The snapshot that is live.
@@ -144,9 +156,15 @@ impl Control {
             era.end(Arc::clone(&before));
             self.ending.push((until, era));
         }
+        // Before it takes requests: endpoints of the old snapshot stay where none of
+        // the new is known to be healthy yet.
+        self.checker.update(&new.upstreams);
         self.shared.replace(Live::new(Arc::clone(&new), &self.shared.metrics));
-        self.registry.upstreams.succeed(&before.snapshot.upstreams, &new.upstreams);
-        self.checker = Checker::start(&new.upstreams);
+        for upstream in &before.snapshot.upstreams {
+            if !new.upstreams.iter().any(|other| other.name == upstream.name) {
+                upstream::Registry::upstream_left(upstream);
+            }
+        }
         self.certificates.end();
         self.certificates = certificates::watch(&new, &self.shared.metrics);
         self.sockets.commit(&new.listeners, sockets);
@@ -214,8 +232,8 @@ impl Control {
         self.workers.iter().for_each(|worker| worker.tell(Order::Stop));
     }
 
-    /// Connections that are open.
-    pub(super) fn open(&self) -> i64 {
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> i64 {
         let snapshot = self.snapshot();
         let listeners = snapshot.listeners.iter();
         listeners.map(|listener| self.shared.metrics.listener(&listener.name).1.get()).sum()

@@ -15,8 +15,8 @@ pub(super) enum Wish {
     Reopen,
     /// SIGHUP: read the configuration again.
     Reload,
-    /// SIGUSR2: not yet; said and ignored, since its default is death.
-    Ignored(&'static str),
+    /// SIGUSR2: hand over to a new process.
+    HandOver,
 }
 
 /// The signals we listen to.
@@ -50,7 +50,7 @@ impl Signals {
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.user1.recv() => Wish::Reopen,
             _ = self.hangup.recv() => Wish::Reload,
-            _ = self.user2.recv() => Wish::Ignored("SIGUSR2"),
+            _ = self.user2.recv() => Wish::HandOver,
         }
     }
 }

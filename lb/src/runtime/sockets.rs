@@ -132,22 +132,31 @@ impl SocketSet {
                 (sockets.address, sockets.bound)
             }
         };
-        let sockets = self.spread(bound).map_err(failed)?;
+        let bound = self.for_all_workers(&listener.name, &address, bound)?;
+        let sockets = bound.into_iter().enumerate().map(|(index, bound)| {
+            self.next += 1;
+            Held { id: self.next, worker: index % self.workers, bound, given: false }
+        });
+        let sockets = sockets.collect();
         Ok(Group { address, options, sockets })
     }
 
     /// Every worker has a socket, and every socket a worker: what waits at one that
-    /// nobody accepts at would wait for ever.
-    fn spread(&mut self, mut bound: Vec<Bound>) -> io::Result<Vec<Held>> {
+    /// nobody accepts at would wait for ever. What is missing are copies: another
+    /// socket of the address would have connections before anybody knows whether
+    /// this process will serve.
+    fn for_all_workers(
+        &self,
+        listener: &str,
+        address: &BindAddress,
+        mut bound: Vec<Bound>,
+    ) -> Result<Vec<Bound>, BindError> {
         let there = bound.len();
         for worker in there..self.workers {
-            bound.push(bound[worker % there].another()?);
+            let copy = bound[worker % there].another();
+            bound.push(copy.map_err(|error| BindError::new(listener, address, error))?);
         }
-        let held = |(index, bound)| {
-            self.next += 1;
-            Held { id: self.next, worker: index % self.workers, bound, given: false }
-        };
-        Ok(bound.into_iter().enumerate().map(held).collect())
+        Ok(bound)
     }
 
     /// The sockets of a snapshot are these and what was prepared for it; others are
@@ -219,9 +228,12 @@ impl SocketSet {
         })
     }
 
-    /// Sockets that nobody wants.
-    pub(super) fn left_over(&mut self) -> Vec<Inherited> {
-        std::mem::take(&mut self.inherited)
+    /// Closes the sockets that nobody wants. Their addresses.
+    pub(super) fn left_over(&mut self) -> Vec<String> {
+        let name = |each: Inherited| {
+            each.bound.address().map_or_else(|_| "?".into(), |address| address.to_string())
+        };
+        std::mem::take(&mut self.inherited).into_iter().map(name).collect()
     }
 
     /// Closes this thread's copies.

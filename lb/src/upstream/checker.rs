@@ -1,137 +1,89 @@
-//! Who runs the active checks: one task an endpoint, and one a second for the
-//! upstream's books.
+//! Who has the upstreams of the live snapshot kept: endpoints checked, names
+//! followed, books kept.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::watch;
 
-use super::health::{CheckSettings, Transition};
-use super::{EndpointState, Upstream, probe, resolve};
+use super::dns::Resolver;
+use super::keeper::{self, Orders, Task};
+use super::{DnsSettings, Upstream};
 
-/// How often the name of an endpoint is resolved again.
-const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How soon after a failure.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
-
-/// The tasks of one snapshot's upstreams; dropping it stops them.
+/// The keepers of one snapshot's upstreams; dropping it stops them.
 #[derive(Debug, Default)]
 pub struct Checker {
-    tasks: JoinSet<()>,
+    upstreams: HashMap<Arc<str>, Kept>,
+    resolver: Option<Arc<Resolver>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    orders: watch::Sender<Orders>,
+    _keeper: Task,
 }
 
 impl Checker {
     /// Starts checking. Must be called inside a runtime, which should not be
     /// one that carries requests.
     pub fn start(upstreams: &[Arc<Upstream>]) -> Self {
-        let mut tasks = JoinSet::new();
+        let mut checker = Self::default();
+        checker.update(upstreams);
+        checker
+    }
+
+    /// Goes on with the upstreams of another snapshot, inside the same runtime.
+    ///
+    /// An endpoint that both have is checked on as before; one that is new is checked
+    /// at once; those that are gone are not checked any more. To be called before
+    /// the snapshot takes requests: where none of the new endpoints is known to be
+    /// healthy, those of the old snapshot that are stay among the new one's until
+    /// one is.
+    pub fn update(&mut self, upstreams: &[Arc<Upstream>]) {
+        let names: HashSet<&Arc<str>> = upstreams.iter().map(|upstream| &upstream.name).collect();
+        self.upstreams.retain(|name, _| names.contains(name));
         for upstream in upstreams {
-            tasks.spawn(keep_books(Arc::clone(upstream)));
-            tasks.spawn(first_round_then_check(Arc::clone(upstream)));
-        }
-        Self { tasks }
-    }
-
-    /// How many tasks run.
-    pub fn len(&self) -> usize {
-        self.tasks.len()
-    }
-
-    /// Whether none runs.
-    pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-}
-
-async fn keep_books(upstream: Arc<Upstream>) {
-    let mut ticks = interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        upstream.shared.budget.tick(upstream.requests());
-    }
-}
-
-/// The first checks of all endpoints run at once and without delay; each then
-/// goes on by itself.
-async fn first_round_then_check(upstream: Arc<Upstream>) {
-    let mut first = JoinSet::new();
-    for endpoint in &upstream.members().endpoints {
-        let (upstream, state) = (Arc::clone(&upstream), Arc::clone(&endpoint.state));
-        first.spawn(async move { first_look(&upstream, &state).await });
-    }
-    while first.join_next().await.is_some() {}
-    upstream.shared.first_round.finish();
-
-    let mut running = JoinSet::new();
-    for endpoint in &upstream.members().endpoints {
-        let state = Arc::clone(&endpoint.state);
-        if matches!(state.address(), crate::values::EndpointAddress::Name(..)) {
-            running.spawn(keep_resolved(Arc::clone(&state)));
-        }
-        if let Some(settings) = upstream.check.clone() {
-            running.spawn(keep_checking(Arc::clone(&upstream), state, settings));
+            let upstream = Arc::clone(upstream);
+            let orders = Orders { resolver: self.resolver(&upstream.dns), upstream };
+            match self.upstreams.get(&orders.upstream.name) {
+                Some(kept) => {
+                    take_over(&kept.orders.borrow().upstream, &orders.upstream);
+                    kept.orders.send_replace(orders);
+                }
+                None => {
+                    let name = Arc::clone(&orders.upstream.name);
+                    let (orders, receiver) = watch::channel(orders);
+                    let keeper = Task::spawn(keeper::keep(receiver));
+                    self.upstreams.insert(name, Kept { orders, _keeper: keeper });
+                }
+            }
         }
     }
-    while running.join_next().await.is_some() {}
-}
 
-async fn first_look(upstream: &Upstream, state: &EndpointState) {
-    match &upstream.check {
-        Some(settings) => check_once(upstream, state, settings).await,
-        None => {
-            if let Err(reason) = resolve::resolve(state).await {
-                tracing::warn!(upstream = %upstream.name, endpoint = %state.label(), reason, "endpoint is unusable");
+    /// The same as before, unless it is to be another.
+    fn resolver(&mut self, settings: &DnsSettings) -> Arc<Resolver> {
+        match &self.resolver {
+            Some(resolver) if resolver.settings() == settings => Arc::clone(resolver),
+            _ => {
+                let resolver = Arc::new(Resolver::new(settings.clone()));
+                self.resolver = Some(Arc::clone(&resolver));
+                resolver
             }
         }
     }
 }
 
-async fn keep_checking(
-    upstream: Arc<Upstream>,
-    state: Arc<EndpointState>,
-    settings: CheckSettings,
-) {
-    loop {
-        let pause =
-            if state.health.is_failing() { settings.failing_interval } else { settings.interval };
-        // A tenth earlier or later, so that checks of many balancers spread.
-        let pause = pause.mul_f64(0.9 + fastrand::f64() * 0.2);
-        // A failure of a real request asks for a check at once.
-        let _ = timeout(pause, state.check_now.notified()).await;
-        check_once(&upstream, &state, &settings).await;
+fn take_over(old: &Arc<Upstream>, new: &Arc<Upstream>) {
+    if Arc::ptr_eq(old, new) {
+        return;
     }
-}
-
-async fn check_once(upstream: &Upstream, state: &EndpointState, settings: &CheckSettings) {
-    let result = probe::probe(upstream, state, settings).await;
-    let transition = state.health.record_check(result.is_ok(), settings);
-    match (transition, result) {
-        (Some(Transition::Up), _) => {
-            tracing::info!(upstream = %upstream.name, endpoint = %state.label(), "endpoint is healthy");
-        }
-        (Some(Transition::Down), Err(reason)) => {
-            tracing::warn!(
-                upstream = %upstream.name,
-                endpoint = %state.label(),
-                reason,
-                "endpoint taken out: health checks fail"
-            );
-        }
-        (_, Err(reason)) => {
-            tracing::debug!(upstream = %upstream.name, endpoint = %state.label(), reason, "health check failed");
-        }
-        (_, Ok(())) => {}
-    }
-}
-
-async fn keep_resolved(state: Arc<EndpointState>) {
-    loop {
-        sleep(if state.is_resolved() { RESOLVE_INTERVAL } else { RESOLVE_AGAIN }).await;
-        if let Err(reason) = resolve::resolve(&state).await {
-            tracing::debug!(endpoint = %state.label(), reason, "name not resolved");
+    let before = old.members();
+    if old.check.is_none() && new.check.is_some() {
+        // They took requests unchecked; that there are checks now is no reason to
+        // stop before the first.
+        for endpoint in &before.endpoints {
+            endpoint.state.health.assume_healthy();
         }
     }
+    new.arrange(&before.endpoints);
 }

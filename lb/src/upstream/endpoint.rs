@@ -1,12 +1,12 @@
 //! An endpoint's counters and health, shared by every snapshot that names it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,12 +16,21 @@ use crate::balance::Turn;
 use crate::values::EndpointAddress;
 
 /// Where to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// TCP.
     Tcp(SocketAddr),
     /// A Unix stream socket.
     Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// It belongs to its upstream.
@@ -40,8 +49,8 @@ pub struct EndpointState {
     id: u64,
     upstream: Arc<str>,
     address: EndpointAddress,
+    target: Target,
     label: Arc<str>,
-    resolved: ArcSwapOption<SocketAddr>,
     // Written on every exchange by every worker: each on a cache line of its own.
     in_flight: CachePadded<AtomicU32>,
     requests: CachePadded<AtomicU64>,
@@ -50,8 +59,8 @@ pub struct EndpointState {
     turn: CachePadded<Turn>,
     connections: AtomicU32,
     failures: AtomicU64,
-    /// Since when it belongs to nobody; `None` while it does.
-    retired: Mutex<Option<Instant>>,
+    /// Since when it has left its upstream; `None` while it has not, or has come back.
+    left: Mutex<Option<Instant>>,
     stage: AtomicU8,
     pub(super) health: Health,
     /// Asks the checker for a check now instead of at the next interval.
@@ -59,26 +68,31 @@ pub struct EndpointState {
 }
 
 impl EndpointState {
-    pub(super) fn new(upstream: Arc<str>, address: EndpointAddress) -> Self {
-        let resolved = match &address {
-            EndpointAddress::Ip(address) => Some(Arc::new(*address)),
-            EndpointAddress::Name(..) | EndpointAddress::Unix(_) => None,
-        };
+    /// Nothing is known of its health but what `alike` has, the same address by
+    /// another name.
+    pub(super) fn new(
+        upstream: Arc<str>,
+        address: EndpointAddress,
+        target: Target,
+        alike: Option<&Self>,
+    ) -> Self {
+        let alike = alike.filter(|alike| !alike.is_retired());
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             upstream,
-            label: address.to_string().into(),
+            label: target.to_string().into(),
             address,
-            resolved: ArcSwapOption::new(resolved),
+            target,
             in_flight: CachePadded::default(),
             requests: CachePadded::default(),
             requests_left: AtomicU64::new(0),
             turn: CachePadded::default(),
             connections: AtomicU32::new(0),
             failures: AtomicU64::new(0),
-            retired: Mutex::new(None),
+            left: Mutex::new(None),
             stage: AtomicU8::new(IN_USE),
-            health: Health::new(Instant::now()),
+            health: alike
+                .map_or_else(|| Health::new(Instant::now()), |alike| Health::like(&alike.health)),
             check_now: Notify::new(),
         }
     }
@@ -93,31 +107,19 @@ impl EndpointState {
         &self.upstream
     }
 
-    /// As the operator wrote it; for logs and metrics.
+    /// Where connections go, `IP:PORT` or `unix:/path`; for logs and metrics.
     pub fn label(&self) -> &Arc<str> {
         &self.label
     }
 
-    /// The address as configured.
+    /// The address as configured: a name, where it was found by one.
     pub fn address(&self) -> &EndpointAddress {
         &self.address
     }
 
-    /// Where to connect to; `None` while a name has not been resolved.
-    pub fn target(&self) -> Option<Target> {
-        match &self.address {
-            EndpointAddress::Unix(path) => Some(Target::Unix(path.clone())),
-            EndpointAddress::Ip(address) => Some(Target::Tcp(*address)),
-            EndpointAddress::Name(..) => self.resolved.load().as_deref().copied().map(Target::Tcp),
-        }
-    }
-
-    pub(super) fn is_resolved(&self) -> bool {
-        !matches!(self.address, EndpointAddress::Name(..)) || self.resolved.load().is_some()
-    }
-
-    pub(super) fn set_resolved(&self, address: SocketAddr) {
-        self.resolved.store(Some(Arc::new(address)));
+    /// Where to connect to.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Exchanges in flight.
@@ -135,8 +137,20 @@ impl EndpointState {
         self.requests().saturating_sub(self.requests_left.load(Ordering::Relaxed))
     }
 
+    /// It is among the endpoints of its upstream. If it had left and is known only
+    /// because something is still open, its health is to be found out anew.
+    pub(super) fn enter(&self) {
+        if self.is_retired() {
+            *self.left.lock() = None;
+            self.stage.store(IN_USE, Ordering::Relaxed);
+            self.health.forget();
+        }
+    }
+
     /// It leaves: from now on its upstream counts these without it.
-    pub(super) fn leave(&self, count: impl FnOnce(u64)) {
+    pub(super) fn leave(&self, now: Instant, count: impl FnOnce(u64)) {
+        self.left.lock().get_or_insert(now);
+        self.stage.fetch_max(RETIRED, Ordering::Relaxed);
         let here = self.requests_here();
         // Counted twice for a moment, rather than not at all: a total that falls
         // back would close the retry budget.
@@ -144,28 +158,8 @@ impl EndpointState {
         self.requests_left.fetch_add(here, Ordering::Relaxed);
     }
 
-    /// It left its upstream: what is open may end, and nothing is kept for later.
-    pub(super) fn retire(&self, now: Instant) {
-        self.retired.lock().get_or_insert(now);
-        self.stage.fetch_max(RETIRED, Ordering::Relaxed);
-    }
-
-    /// It belongs to its upstream, again maybe.
-    pub(super) fn keep(&self) {
-        let mut retired = self.retired.lock();
-        *retired = None;
-        self.stage.store(IN_USE, Ordering::Relaxed);
-    }
-
-    /// Cuts what is open if it left longer ago than it had time. Whether it did.
-    pub(super) fn cut_if_overdue(&self, now: Instant, drain_timeout: Duration) -> bool {
-        let retired = self.retired.lock();
-        let overdue =
-            retired.is_some_and(|since| now.saturating_duration_since(since) >= drain_timeout);
-        overdue && self.stage.swap(CUT, Ordering::Relaxed) != CUT
-    }
-
-    /// Whether it left its upstream.
+    /// Whether it has left its upstream: what is open may end, and nothing is kept
+    /// for later.
     pub fn is_retired(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= RETIRED
     }
@@ -173,6 +167,14 @@ impl EndpointState {
     /// Whether what is open is to end at once.
     pub fn is_cut(&self) -> bool {
         self.stage.load(Ordering::Relaxed) == CUT
+    }
+
+    /// Cuts what is open if it left longer ago than it had time. Whether it did.
+    pub(super) fn cut_if_overdue(&self, now: Instant, drain_timeout: Duration) -> bool {
+        let left = self.left.lock();
+        let overdue =
+            left.is_some_and(|since| now.saturating_duration_since(since) >= drain_timeout);
+        overdue && self.stage.swap(CUT, Ordering::Relaxed) != CUT
     }
 
     /// Open connections, idle ones included.

@@ -99,6 +99,36 @@ impl Health {
         }
     }
 
+    /// The same as of another.
+    pub(super) fn like(other: &Self) -> Self {
+        Self {
+            checked: AtomicU8::new(other.checked.load(Ordering::Relaxed)),
+            streak: AtomicU8::new(0),
+            ejected_until: AtomicU64::new(other.ejected_until.load(Ordering::Relaxed)),
+            failures: Mutex::default(),
+            epoch: other.epoch,
+        }
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn forget(&self) {
+        self.checked.store(UNKNOWN, Ordering::Relaxed);
+        self.streak.store(0, Ordering::Relaxed);
+        self.ejected_until.store(0, Ordering::Relaxed);
+        self.failures.lock().clear();
+    }
+
+    /// Takes it for healthy until a check says otherwise.
+    pub(super) fn assume_healthy(&self) {
+        self.checked.store(UP, Ordering::Relaxed);
+        self.streak.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether there was a check.
+    pub(super) fn is_checked(&self) -> bool {
+        self.checked.load(Ordering::Relaxed) != UNKNOWN
+    }
+
     pub(super) fn is_checked_healthy(&self) -> bool {
         self.checked.load(Ordering::Relaxed) == UP
     }

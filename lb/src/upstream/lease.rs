@@ -76,14 +76,11 @@ impl Upstream {
     /// those that already failed this request.
     pub fn lease(&self, placement: Placement, tried: &Tried) -> Result<Lease, NoEndpoint> {
         let Placement { random, key, now } = placement;
-        let usable = |state: &EndpointState| {
-            (self.check.is_none() || state.is_checked_healthy()) && state.is_resolved()
-        };
         let members = self.members();
         let pick = |available: &dyn Fn(&EndpointState) -> bool| {
             members.picker.pick(
                 &members.endpoints,
-                |_, endpoint| usable(&endpoint.state) && available(&endpoint.state),
+                |_, endpoint| self.may_use(&endpoint.state) && available(&endpoint.state),
                 random,
                 key,
             )
@@ -96,6 +93,11 @@ impl Upstream {
         let state = Arc::clone(&members.endpoints[index].state);
         state.begin();
         Ok(Lease { state })
+    }
+
+    /// Whether active checks, if there are any, let an endpoint take traffic.
+    pub(super) fn may_use(&self, state: &EndpointState) -> bool {
+        self.check.is_none() || state.is_checked_healthy()
     }
 
     /// Takes in a failure of a real request on a leased endpoint: an active
@@ -128,11 +130,7 @@ impl Upstream {
         self.members()
             .endpoints
             .iter()
-            .filter(|endpoint| {
-                (self.check.is_none() || endpoint.state.is_checked_healthy())
-                    && endpoint.state.is_resolved()
-                    && !endpoint.state.is_ejected(now)
-            })
+            .filter(|endpoint| self.may_use(&endpoint.state) && !endpoint.state.is_ejected(now))
             .count()
     }
 }

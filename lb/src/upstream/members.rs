@@ -1,16 +1,15 @@
 //! Who belongs to an upstream, at one time.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use arc_swap::Guard;
+use arc_swap::{ArcSwap, Guard};
 
-use super::{EndpointState, Upstream};
+use super::{EndpointState, Shared, Source, Upstream, source};
 use crate::balance::{Algorithm, Picker, Slot, Turn};
 
 /// The endpoints of an upstream at one time, and what chooses one of them. It is
 /// replaced as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Members {
     /// The endpoints, in written order.
     pub endpoints: Vec<Endpoint>,
@@ -27,16 +26,27 @@ pub struct Endpoint {
     pub state: Arc<EndpointState>,
 }
 
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        // Destructured so that a new field cannot be forgotten here.
+        let Self { weight, state } = self;
+        *weight == other.weight && state.id() == other.state.id()
+    }
+}
+
 impl Members {
-    /// These endpoints.
-    pub fn new(endpoints: Vec<Endpoint>, algorithm: Algorithm) -> Self {
+    /// Those that the sources have now, with room for others later.
+    pub fn of(sources: &[Source], algorithm: Algorithm, shared: &Shared) -> ArcSwap<Self> {
+        ArcSwap::from_pointee(Self::new(source::endpoints(sources, shared), algorithm))
+    }
+
+    fn new(endpoints: Vec<Endpoint>, algorithm: Algorithm) -> Self {
         let names = endpoints.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight));
         let picker = algorithm.picker(names);
         Self { endpoints, picker }
     }
 
-    /// Whether an endpoint is among them.
-    pub fn contains(&self, state: &EndpointState) -> bool {
+    fn contains(&self, state: &EndpointState) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.state.id() == state.id())
     }
 }
@@ -48,30 +58,53 @@ impl Upstream {
         self.members.load()
     }
 
-    /// What they are called.
-    pub fn labels(&self) -> Vec<Arc<str>> {
-        let members = self.members();
-        members.endpoints.iter().map(|endpoint| Arc::clone(endpoint.state.label())).collect()
-    }
-
-    /// Puts other endpoints in the place of those it had. Who left takes no new
-    /// request; what is open goes on.
-    pub fn replace_members(&self, endpoints: Vec<Endpoint>) {
-        let old = self.members.swap(Arc::new(Members::new(endpoints, self.algorithm)));
-        let new = self.members();
-        self.succeeds(&old, &new);
-    }
-
-    /// Endpoints come and go. Who left drains.
-    pub(super) fn succeeds(&self, old: &Members, new: &Members) {
-        for endpoint in &old.endpoints {
-            if !new.contains(&endpoint.state) {
-                self.shared.endpoint_left(&endpoint.state);
-                endpoint.state.retire(Instant::now());
-            }
+    /// Puts those endpoints in place that the sources have now. `before` are those
+    /// that took requests up to now. Who left takes no new request; what is open
+    /// goes on.
+    pub(super) fn arrange(&self, before: &[Endpoint]) {
+        let mut endpoints = source::endpoints(&self.sources, &self.shared);
+        endpoints.iter().for_each(|endpoint| endpoint.state.enter());
+        // Make before break: while none of those who are to be here can take a
+        // request, those who can stay.
+        let may_use = |endpoint: &&Endpoint| self.may_use(&endpoint.state);
+        if !endpoints.iter().any(|endpoint| may_use(&endpoint)) {
+            let has = |endpoint: &Endpoint| {
+                endpoints.iter().any(|other| other.state.id() == endpoint.state.id())
+            };
+            let staying: Vec<Endpoint> =
+                before.iter().filter(|old| may_use(old) && !has(old)).cloned().collect();
+            endpoints.extend(staying);
         }
-        // One of them may have left before.
-        new.endpoints.iter().for_each(|endpoint| endpoint.state.keep());
+        self.replace_members(endpoints, before);
+    }
+
+    fn replace_members(&self, endpoints: Vec<Endpoint>, before: &[Endpoint]) {
+        let now = self.members.load_full();
+        if now.endpoints != endpoints {
+            self.members.store(Arc::new(Members::new(endpoints, self.algorithm)));
+        }
+        let new = self.members();
+        let left = |endpoint: &&Endpoint| !new.contains(&endpoint.state);
+        let labels = |endpoints: Vec<&Endpoint>| {
+            endpoints.iter().map(|endpoint| &**endpoint.state.label()).collect::<Vec<_>>().join(" ")
+        };
+        let gone: Vec<&Endpoint> = before.iter().filter(left).collect();
+        for endpoint in now.endpoints.iter().filter(left).chain(gone.iter().copied()) {
+            self.shared.endpoint_left(&endpoint.state);
+        }
+        let is_new = |endpoint: &&Endpoint| {
+            !before.iter().any(|other| other.state.id() == endpoint.state.id())
+        };
+        let came: Vec<&Endpoint> = new.endpoints.iter().filter(is_new).collect();
+        if !came.is_empty() || !gone.is_empty() {
+            tracing::info!(
+                upstream = %self.name,
+                endpoints = new.endpoints.len(),
+                added = labels(came),
+                removed = labels(gone),
+                "the endpoints are others now"
+            );
+        }
     }
 }
 
@@ -84,5 +117,167 @@ impl Slot for Endpoint {
     }
     fn turn(&self) -> &Turn {
         self.state.turn()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use super::super::dns::testing;
+    use super::super::{Lease, Placement, Tried};
+    use super::*;
+    use crate::compile::compile_text;
+    use crate::snapshot::Registry;
+
+    const CHECKED: &str = ", health_check: { path: / }";
+
+    fn upstream(registry: &Registry, endpoints: &str, more: &str) -> Arc<Upstream> {
+        let yaml = format!(
+            r#"
+version: 1
+listeners: {{ http: {{ bind: ["127.0.0.1:80"] }} }}
+upstreams: {{ api: {{ balance: round_robin, endpoints: [{endpoints}]{more} }} }}
+virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstream: api }}] }}]
+"#
+        );
+        let compiled = compile_text(&yaml, Path::new("."), &|_| None, registry);
+        assert!(!compiled.has_errors(), "{:#?}", compiled.problems);
+        Arc::clone(&compiled.snapshot.unwrap().upstreams[0])
+    }
+
+    fn named(registry: &Registry, more: &str) -> Arc<Upstream> {
+        upstream(registry, r#"{ address: "api.test:80", weight: 2 }"#, more)
+    }
+
+    /// The name has these addresses now.
+    fn resolve(upstream: &Upstream, addresses: &str) {
+        testing::resolve(&upstream.names()[0], addresses, Duration::from_secs(1));
+        arrange(upstream);
+    }
+
+    fn arrange(upstream: &Upstream) {
+        upstream.arrange(&upstream.members().endpoints);
+    }
+
+    fn labels(upstream: &Upstream) -> Vec<String> {
+        let members = upstream.members();
+        members.endpoints.iter().map(|endpoint| endpoint.state.label().to_string()).collect()
+    }
+
+    fn state(upstream: &Upstream, label: &str) -> Arc<EndpointState> {
+        let members = upstream.members();
+        let found = members.endpoints.iter().find(|endpoint| &**endpoint.state.label() == label);
+        Arc::clone(&found.unwrap_or_else(|| panic!("no {label} in {members:?}")).state)
+    }
+
+    fn lease(upstream: &Upstream, tried: &Tried) -> Option<Lease> {
+        upstream.lease(Placement { random: 0, key: 0, now: Instant::now() }, tried).ok()
+    }
+
+    #[test]
+    fn a_name_that_is_not_resolved_has_no_endpoint() {
+        let api = named(&Registry::default(), "");
+        assert!(lease(&api, &Tried::default()).is_none());
+        resolve(&api, "10.0.0.2 10.0.0.1 fd00::1");
+        assert_eq!(labels(&api), ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]);
+        let lease = lease(&api, &Tried::default()).unwrap();
+        assert_eq!(lease.endpoint().address().to_string(), "api.test:80", "it is called so");
+        assert!(api.members().endpoints.iter().all(|endpoint| endpoint.weight == 2));
+    }
+
+    /// The total must not fall back, or the retry budget would close.
+    #[test]
+    fn leases_and_totals_outlive_a_change() {
+        let api = named(&Registry::default(), "");
+        resolve(&api, "10.0.0.1 10.0.0.2");
+        let (first, second) = (state(&api, "10.0.0.1:80"), state(&api, "10.0.0.2:80"));
+        let mut tried = Tried::default();
+        let mut leases = Vec::new();
+        for _ in 0..2 {
+            let lease = lease(&api, &tried).unwrap();
+            tried.insert(lease.endpoint());
+            leases.push(lease);
+        }
+        assert_eq!(api.requests(), 2);
+
+        resolve(&api, "10.0.0.2");
+        assert_eq!(api.requests(), 2);
+        assert!(tried.contains(&second), "it is known by itself, not by its place");
+        let next = lease(&api, &Tried::default()).unwrap();
+        assert_eq!(next.endpoint().id(), second.id());
+        assert_eq!(first.in_flight(), 1, "what is open goes on");
+
+        // It comes back, and nothing is counted twice.
+        resolve(&api, "10.0.0.1 10.0.0.2");
+        assert_eq!(api.requests(), 3);
+        assert_eq!(state(&api, "10.0.0.1:80").id(), first.id());
+        drop((leases, next));
+        assert_eq!([first.in_flight(), second.in_flight()], [0, 0]);
+    }
+
+    #[test]
+    fn the_old_stay_until_one_of_the_new_is_healthy() {
+        let api = named(&Registry::default(), CHECKED);
+        resolve(&api, "10.0.0.1 10.0.0.2 10.0.0.3");
+        state(&api, "10.0.0.1:80").health.assume_healthy();
+        resolve(&api, "10.0.0.4 10.0.0.5");
+        // Not those that nobody could use anyway.
+        assert_eq!(labels(&api), ["10.0.0.4:80", "10.0.0.5:80", "10.0.0.1:80"]);
+        assert_eq!(&**lease(&api, &Tried::default()).unwrap().endpoint().label(), "10.0.0.1:80");
+        arrange(&api);
+        assert_eq!(labels(&api).len(), 3, "as long as that takes");
+        state(&api, "10.0.0.5:80").health.assume_healthy();
+        arrange(&api);
+        assert_eq!(labels(&api), ["10.0.0.4:80", "10.0.0.5:80"]);
+        // While one of those that stay is healthy there is nothing to wait for.
+        resolve(&api, "10.0.0.5 10.0.0.6");
+        assert_eq!(labels(&api), ["10.0.0.5:80", "10.0.0.6:80"]);
+    }
+
+    #[test]
+    fn without_checks_the_new_take_over_at_once() {
+        let api = named(&Registry::default(), "");
+        resolve(&api, "10.0.0.1");
+        resolve(&api, "10.0.0.2");
+        assert_eq!(labels(&api), ["10.0.0.2:80"]);
+    }
+
+    #[test]
+    fn who_comes_back_is_checked_anew() {
+        let api = named(&Registry::default(), CHECKED);
+        resolve(&api, "10.0.0.1 10.0.0.2");
+        let first = state(&api, "10.0.0.1:80");
+        first.health.assume_healthy();
+        state(&api, "10.0.0.2:80").health.assume_healthy();
+        let _open = lease(&api, &Tried::default()).unwrap();
+        resolve(&api, "10.0.0.2");
+        resolve(&api, "10.0.0.1 10.0.0.2");
+        assert_eq!(state(&api, "10.0.0.1:80").id(), first.id());
+        assert!(!first.is_checked_healthy());
+        assert!(state(&api, "10.0.0.2:80").is_checked_healthy());
+    }
+
+    #[test]
+    fn another_snapshot_knows_the_addresses() {
+        let registry = Registry::default();
+        let old = named(&registry, CHECKED);
+        resolve(&old, "10.0.0.1");
+        let first = state(&old, "10.0.0.1:80");
+        first.health.assume_healthy();
+        let new =
+            upstream(&registry, r#"{ address: "api.test:80" }, { address: "10.0.0.9:80" }"#, "");
+        assert_eq!(labels(&new), ["10.0.0.1:80", "10.0.0.9:80"]);
+        assert_eq!(state(&new, "10.0.0.1:80").id(), first.id());
+    }
+
+    #[test]
+    fn an_unchanged_answer_changes_nothing() {
+        let api = named(&Registry::default(), "");
+        resolve(&api, "10.0.0.1 10.0.0.2");
+        let before = api.members.load_full();
+        resolve(&api, "10.0.0.2 10.0.0.1");
+        assert!(Arc::ptr_eq(&before, &api.members.load_full()));
     }
 }

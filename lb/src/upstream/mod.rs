@@ -3,26 +3,35 @@
 //! Counters and health belong to an endpoint's identity (upstream name and
 //! address) and live in [`Registry`]; a new snapshot finds them again. What is
 //! configured about an upstream belongs to the snapshot.
+//!
+//! Who its endpoints are can change while the snapshot stays: [`Source`]s say whom
+//! there is, [`Members`] are those that take requests, and the keeper of an
+//! upstream brings the second after the first.
 
 mod budget;
+mod check;
 mod checker;
+mod dns;
 mod endpoint;
 mod first_round;
 mod health;
+mod keeper;
 mod lease;
 mod members;
 mod probe;
 mod registry;
-mod resolve;
+mod source;
 
 pub use budget::{BudgetSettings, RetryBudget};
 pub use checker::Checker;
+pub use dns::{DnsName, DnsSettings};
 pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
 pub use lease::{Lease, NoEndpoint, Placement, Tried};
 pub use members::{Endpoint, Members};
 pub use registry::{Idle, Registry, Shared};
+pub use source::{Member, Source};
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +52,10 @@ pub struct Upstream {
     pub algorithm: Algorithm,
     /// What requests are placed by, for pickers that hash.
     pub hash_key: Arc<[KeyPart]>,
+    /// Where its endpoints come from, in written order.
+    pub sources: Vec<Source>,
+    /// How their names are resolved.
+    pub dns: Arc<DnsSettings>,
     /// The endpoints. They may change while the snapshot stays.
     pub(crate) members: ArcSwap<Members>,
     /// The protocol spoken with them.
@@ -158,6 +171,24 @@ impl Upstream {
         // After the sum: whoever leaves in between is counted twice for a moment,
         // rather than not at all.
         here + self.shared.requests_left()
+    }
+
+    /// Whether some of its endpoints are given by name.
+    pub fn has_names(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, Source::Name { .. }))
+    }
+
+    /// The names of its endpoints, each once.
+    pub fn names(&self) -> Vec<Arc<DnsName>> {
+        let mut names: Vec<Arc<DnsName>> = Vec::new();
+        for source in &self.sources {
+            if let Source::Name { name, .. } = source
+                && !names.iter().any(|other| Arc::ptr_eq(other, name))
+            {
+                names.push(Arc::clone(name));
+            }
+        }
+        names
     }
 
     /// Takes a retry from the budget, if there is one left.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::health::{CheckKind, CheckSettings, HttpCheck};
-use super::{EndpointState, Target, Upstream, resolve};
+use super::{EndpointState, Target, Upstream};
 use crate::request::proxy_protocol::write_v2;
 use crate::values::EndpointAddress;
 
@@ -32,11 +32,7 @@ pub(super) async fn probe(
     settings: &CheckSettings,
 ) -> Result<(), String> {
     let check = async {
-        if !state.is_resolved() {
-            resolve::resolve(state).await?;
-        }
-        let target = state.target().ok_or("its name is not resolved")?;
-        let mut io = connect(&target).await?;
+        let mut io = connect(state.target()).await?;
         if upstream.send_proxy {
             // LOCAL: the connection is our own.
             let mut header = Vec::new();

@@ -1,4 +1,4 @@
-//! Where endpoint state outlives a snapshot.
+//! Where the state of endpoints, and what is known of names, outlives a snapshot.
 
 use std::collections::HashMap;
 use std::hash::RandomState;
@@ -9,29 +9,35 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{EndpointState, FirstRound, Members, RetryBudget, Upstream};
+use super::{DnsName, EndpointState, FirstRound, RetryBudget, Target, Upstream};
 use crate::values::EndpointAddress;
 
-/// Endpoint state by identity: the upstream's name and the address. A new
-/// snapshot finds the counters and the health of what it shares with the old.
+/// What outlives a snapshot, by the upstream's name. A new snapshot finds the
+/// counters and the health of what it shares with the old.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: Mutex<HashMap<Identity, Weak<EndpointState>>>,
+    retired: Arc<Retired>,
     upstreams: Mutex<HashMap<Arc<str>, Weak<Shared>>>,
 }
 
-/// The upstream's name and the endpoint's address.
-type Identity = (Arc<str>, EndpointAddress);
+/// Endpoints that have left their upstreams, and may have something open still.
+type Retired = Mutex<Vec<Weak<EndpointState>>>;
 
-/// What outlives a snapshot for an upstream as a whole.
+/// What outlives a snapshot for one upstream.
 #[derive(Debug)]
 pub struct Shared {
-    /// Retries against requests.
-    pub budget: RetryBudget,
+    upstream: Arc<str>,
+    retired: Arc<Retired>,
     /// Its number, and its alone while the process lives.
     pub id: u64,
     /// Hashes what connections begin with into keys of a pool.
     pub header_keys: RandomState,
+    /// By where connections go. There are several for one target if it is called by
+    /// several names.
+    endpoints: Mutex<HashMap<Target, Vec<Weak<EndpointState>>>>,
+    names: Mutex<HashMap<Arc<str>, Weak<DnsName>>>,
+    /// Retries against requests.
+    pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
     pub first_round: FirstRound,
     /// Requests to endpoints that have left.
@@ -40,24 +46,66 @@ pub struct Shared {
     idle: Arc<CachePadded<AtomicUsize>>,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    fn new(upstream: Arc<str>, retired: Arc<Retired>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
+            upstream,
+            retired,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             header_keys: RandomState::new(),
+            endpoints: Mutex::default(),
+            names: Mutex::default(),
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
             requests_left: AtomicU64::new(0),
             idle: Arc::default(),
         }
     }
-}
 
-impl Shared {
+    /// The state of an endpoint, made when it is new. The same address by another
+    /// name is another endpoint, as TLS asks it for another name, of the same
+    /// health.
+    pub(super) fn endpoint(
+        &self,
+        address: &EndpointAddress,
+        target: &Target,
+    ) -> Arc<EndpointState> {
+        let mut endpoints = self.endpoints.lock();
+        let known = endpoints.get(target).map_or(&[][..], Vec::as_slice);
+        let known: Vec<_> = known.iter().filter_map(Weak::upgrade).collect();
+        if let Some(same) = known.iter().find(|state| state.address() == address) {
+            return Arc::clone(same);
+        }
+        endpoints.retain(|_, states| {
+            states.retain(|state| state.strong_count() > 0);
+            !states.is_empty()
+        });
+        let upstream = Arc::clone(&self.upstream);
+        let alike = known.last().map(|alike| &**alike);
+        let state = Arc::new(EndpointState::new(upstream, address.clone(), target.clone(), alike));
+        endpoints.entry(target.clone()).or_default().push(Arc::downgrade(&state));
+        state
+    }
+
+    /// What is known of a name.
+    pub(super) fn name(&self, name: &str) -> Arc<DnsName> {
+        let mut names = self.names.lock();
+        if let Some(known) = names.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        names.retain(|_, name| name.strong_count() > 0);
+        let new = Arc::new(DnsName::new(Arc::clone(&self.upstream), name));
+        names.insert(Arc::clone(new.name()), Arc::downgrade(&new));
+        new
+    }
+
     /// Keeps what an endpoint that leaves has counted.
-    pub(super) fn endpoint_left(&self, state: &EndpointState) {
-        state.leave(|requests| {
+    pub(super) fn endpoint_left(&self, state: &Arc<EndpointState>) {
+        if !state.is_retired() {
+            self.retired.lock().push(Arc::downgrade(state));
+        }
+        state.leave(Instant::now(), |requests| {
             self.requests_left.fetch_add(requests, Ordering::Relaxed);
         });
     }
@@ -94,42 +142,31 @@ impl Drop for Idle {
 }
 
 impl Registry {
-    /// The state of an endpoint, made when it is new.
-    pub fn endpoint(&self, upstream: &Arc<str>, address: &EndpointAddress) -> Arc<EndpointState> {
-        let mut endpoints = self.endpoints.lock();
-        let identity = (Arc::clone(upstream), address.clone());
-        if let Some(known) = endpoints.get(&identity).and_then(Weak::upgrade) {
-            return known;
-        }
-        endpoints.retain(|_, state| state.strong_count() > 0);
-        let state = Arc::new(EndpointState::new(Arc::clone(upstream), address.clone()));
-        endpoints.insert(identity, Arc::downgrade(&state));
-        state
-    }
-
-    /// Another snapshot is live: endpoints that are in none of its upstreams have
-    /// left.
-    pub fn succeed(&self, old: &[Arc<Upstream>], new: &[Arc<Upstream>]) {
-        let nobody = Members::default();
-        for before in old {
-            let now = new.iter().find(|upstream| upstream.name == before.name);
-            match now {
-                Some(now) => now.succeeds(&before.members(), &now.members()),
-                None => before.succeeds(&before.members(), &nobody),
-            }
+    /// An upstream is in no snapshot that is live: its endpoints have left.
+    pub fn upstream_left(upstream: &Upstream) {
+        for endpoint in &upstream.members().endpoints {
+            upstream.shared.endpoint_left(&endpoint.state);
         }
     }
 
     /// Cuts what is open at endpoints that have left longer ago than
     /// `drain_timeout`. Whether there was any.
     pub fn cut_overdue(&self, now: Instant, drain_timeout: Duration) -> bool {
-        let states: Vec<_> = self.endpoints.lock().values().filter_map(Weak::upgrade).collect();
-        let cut = states.iter().filter(|state| state.cut_if_overdue(now, drain_timeout));
-        let open: u32 = cut.map(|state| state.in_flight()).sum();
+        let mut open = 0;
+        self.retired.lock().retain(|state| {
+            let Some(state) = state.upgrade().filter(|state| state.is_retired()) else {
+                // Nothing is open there, or it has come back.
+                return false;
+            };
+            if state.cut_if_overdue(now, drain_timeout) {
+                open += state.in_flight();
+            }
+            !state.is_cut()
+        });
         if open > 0 {
             tracing::warn!(
                 exchanges = open,
-                "the drain timeout is over; what endpoints that left still carried is cut"
+                "the drain timeout is over; what is open at endpoints that have left is cut"
             );
         }
         open > 0
@@ -142,7 +179,7 @@ impl Registry {
             return known;
         }
         upstreams.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(Arc::clone(upstream), Arc::clone(&self.retired)));
         upstreams.insert(Arc::clone(upstream), Arc::downgrade(&shared));
         shared
     }
@@ -152,23 +189,41 @@ impl Registry {
 mod tests {
     use super::*;
 
+    fn endpoint(shared: &Shared, address: &str) -> Arc<EndpointState> {
+        let target = Target::Tcp("10.0.0.1:80".parse().unwrap());
+        shared.endpoint(&address.parse().unwrap(), &target)
+    }
+
     #[test]
     fn the_same_endpoint_keeps_its_counters() {
         let registry = Registry::default();
-        let upstream: Arc<str> = "api".into();
-        let address: EndpointAddress = "10.0.0.1:80".parse().unwrap();
-        let old = registry.endpoint(&upstream, &address);
+        let api = registry.shared(&"api".into());
+        let old = endpoint(&api, "10.0.0.1:80");
         old.begin();
-        let new = registry.endpoint(&upstream, &address);
+        let new = endpoint(&registry.shared(&"api".into()), "10.0.0.1:80");
         assert_eq!(new.in_flight(), 1);
         assert!(Arc::ptr_eq(&old, &new));
-        let other = registry.endpoint(&"web".into(), &address);
-        assert_eq!(other.in_flight(), 0);
+        assert_eq!(endpoint(&registry.shared(&"web".into()), "10.0.0.1:80").in_flight(), 0);
         drop((old, new));
-        assert_eq!(
-            registry.endpoint(&upstream, &address).in_flight(),
-            0,
-            "what nobody holds is forgotten"
-        );
+        assert_eq!(endpoint(&api, "10.0.0.1:80").in_flight(), 0, "what nobody holds is forgotten");
+    }
+
+    #[test]
+    fn the_same_address_by_another_name_has_its_health() {
+        let registry = Registry::default();
+        let api = registry.shared(&"api".into());
+        let old = endpoint(&api, "a.test:80");
+        old.health.assume_healthy();
+        let new = endpoint(&api, "b.test:80");
+        assert_ne!(old.id(), new.id());
+        assert!(new.is_checked_healthy());
+        assert_eq!(old.label(), new.label());
+        assert!(!endpoint(&registry.shared(&"web".into()), "b.test:80").is_checked_healthy());
+        // One that left and is only still busy says nothing about now.
+        api.endpoint_left(&old);
+        api.endpoint_left(&new);
+        assert!(!endpoint(&api, "c.test:80").is_checked_healthy());
+        old.enter();
+        assert!(!old.is_checked_healthy());
     }
 }

@@ -1,7 +1,8 @@
-//! Addresses: what a listener binds and what an endpoint is reached by.
+//! Addresses: what a listener binds, what an endpoint is reached by, who is asked
+//! for names.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -111,6 +112,49 @@ text_leaf!(
     ["127.0.0.1:9900", "[::1]:9900"]
 );
 
+/// A DNS server: `10.0.0.2`, `10.0.0.2:5353` or `[fd00::2]:53`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DnsServer(SocketAddr);
+
+impl DnsServer {
+    /// The port of DNS.
+    const PORT: u16 = 53;
+
+    /// The standard library's form.
+    pub const fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl FromStr for DnsServer {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let address = match text.parse::<IpAddr>() {
+            Ok(address) => Some(SocketAddr::new(address, Self::PORT)),
+            Err(_) => text.parse().ok().filter(|address: &SocketAddr| address.port() > 0),
+        };
+        address.map(Self).ok_or_else(|| {
+            ValueError::new(format!(
+                "\"{text}\" is not a DNS server; write its address, as 10.0.0.2, 10.0.0.2:53 or [fd00::2]:53"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for DnsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+text_leaf!(
+    DnsServer,
+    "dns-server",
+    "A DNS server: IP, IP:PORT or [IPv6]:PORT.",
+    ["10.0.0.2", "10.0.0.2:53", "[fd00::2]:53"]
+);
+
 /// Where an endpoint is: `10.0.0.5:8000`, `backend-1:8000` or `unix:/run/app.sock`.
 /// A name is resolved while running, never by `compile`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -212,6 +256,23 @@ mod tests {
         }
         for text in ["", "9900", ":9900", "localhost:9900", "unix:/run/lb.sock"] {
             assert!(text.parse::<TcpAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dns_servers_are_addresses_and_may_have_a_port() {
+        for (text, full) in [
+            ("10.0.0.2", "10.0.0.2:53"),
+            ("10.0.0.2:5353", "10.0.0.2:5353"),
+            ("fd00::2", "[fd00::2]:53"),
+            ("[fd00::2]:54", "[fd00::2]:54"),
+        ] {
+            assert_eq!(text.parse::<DnsServer>().unwrap().to_string(), full);
+        }
+        for text in
+            ["", "dns.example.com", "10.0.0.2:0", "10.0.0.2:", "[fd00::2]", "10.0.0.2:65536"]
+        {
+            assert!(text.parse::<DnsServer>().is_err(), "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ mod rate;
 mod size;
 mod status;
 
-pub use bind::{BindAddress, EndpointAddress, TcpAddress};
+pub use bind::{BindAddress, DnsServer, EndpointAddress, TcpAddress};
 pub use cidr::Cidr;
 pub use duration::Span;
 pub use host::{HostPattern, normalise_host};
@@ -50,6 +50,7 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), ValueError>> 
         "host-pattern" => parse::<HostPattern>(text),
         "bind-address" => parse::<BindAddress>(text),
         "tcp-address" => parse::<TcpAddress>(text),
+        "dns-server" => parse::<DnsServer>(text),
         "endpoint-address" => parse::<EndpointAddress>(text),
         "cidr" => parse::<Cidr>(text),
         "key-part" => parse::<KeyPart>(text),

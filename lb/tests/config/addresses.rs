@@ -170,3 +170,33 @@ fn endpoints() {
         ],
     );
 }
+
+#[test]
+fn dns_servers() {
+    problems_of(
+        Place::Top,
+        &[
+            (
+                r#"dns: { servers: ["dns.example.com", "10.0.0.2:0"] }"#,
+                &[
+                    r#"10:18: dns.servers[0]: "dns.example.com" is not a DNS server; write its address, as 10.0.0.2, 10.0.0.2:53 or [fd00::2]:53"#,
+                    r#"10:37: dns.servers[1]: "10.0.0.2:0" is not a DNS server; write its address, as 10.0.0.2, 10.0.0.2:53 or [fd00::2]:53"#,
+                ],
+            ),
+            (
+                "dns: { servers: [] }",
+                &[
+                    "10:8: dns.servers: name at least one server, or leave the key out for those of /etc/resolv.conf",
+                ],
+            ),
+            (
+                "dns: { timeout: 0s }",
+                &["10:17: dns.timeout: must be longer than 0s and at most 1m"],
+            ),
+            (
+                "dns: { timeout: 61s }",
+                &["10:17: dns.timeout: must be longer than 0s and at most 1m"],
+            ),
+        ],
+    );
+}

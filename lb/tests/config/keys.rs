@@ -23,7 +23,7 @@ fn keys_of_the_top() {
             (
                 "5: 6",
                 &[
-                    r#"10:1: 5: unknown key "5"; known here: access_log, admin, client_ip, defaults, listeners, max_connections, rate_limits, reload, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: 5: unknown key "5"; known here: access_log, admin, client_ip, defaults, dns, listeners, max_connections, rate_limits, reload, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
         ],

@@ -9,6 +9,7 @@ mod failover;
 mod forwarding;
 mod lane;
 mod limits;
+mod names;
 mod observing;
 mod own_responses;
 mod protocols;

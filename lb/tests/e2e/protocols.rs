@@ -20,7 +20,7 @@ use crate::routing::simple;
 use crate::support::{Certificates, Client, Lb, Origin, respond};
 
 /// An origin over TLS that says which protocol it was asked in.
-async fn tls_origin(directory: &TempDir, names: &[&str]) -> SocketAddr {
+pub async fn tls_origin(directory: &TempDir, names: &[&str]) -> SocketAddr {
     lb::tls::install_provider();
     let certificates = Certificates::new(directory.path());
     certificates.issue("origin", names);

@@ -120,15 +120,6 @@ async fn http2_connections_finish_their_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn usr2_is_said_and_ignored() {
-    let origin = Origin::named("x").await;
-    let lb = Lb::start(&simple(&origin)).await;
-    lb.signal("USR2");
-    lb.logged("signal=\"SIGUSR2\"").await;
-    assert_eq!(Client::plain().text(&lb.url("/")).await, "x");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_does_not_steal_half_of_the_connections() {
     let origin = Origin::named("x").await;
     let lb = Lb::start(&simple(&origin)).await;

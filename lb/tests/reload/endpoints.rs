@@ -102,7 +102,7 @@ async fn what_it_still_has_after_the_drain_timeout_is_cut() {
         assert_eq!(line["cause"], "drain_timeout", "{line:#}");
         assert_eq!(line["upstream"], "going");
     }
-    lb.logged("what endpoints that left still carried is cut").await;
+    lb.logged("what is open at endpoints that have left is cut").await;
     other.echoes("not this one").await;
     assert_eq!(Client::unpooled().get(&lb.url("/")).await.unwrap().status(), 200);
 }
@@ -187,11 +187,12 @@ const CHECK: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_down_stays_down_and_one_that_is_up_has_no_gap() {
-    let (up, ..) = checked("up", true).await;
+    let (up, _, checks) = checked("up", true).await;
     let (down, heals, _) = checked("down", false).await;
     let mut yaml = Yaml::new(&up);
     yaml.upstream_with("api", &[up.address, down.address], CHECK);
     let lb = start(&yaml).await;
+    assert_eq!(checks.load(Ordering::Relaxed), 1);
     let healthy = |origin: &Origin| format!("endpoint=\"{}\"", origin.address);
     let mut connection = RawConnection::open(lb.address("http")).await;
     for number in 0..10 {
@@ -205,6 +206,7 @@ async fn one_that_is_down_stays_down_and_one_that_is_up_has_no_gap() {
         assert_eq!(lb.readiness().await.0, 200);
     }
     assert_eq!(down.count(), 0);
+    assert_eq!(checks.load(Ordering::Relaxed), 1, "a reload is no reason to ask again");
     // What is checked otherwise is still the same endpoint.
     heals.store(true, Ordering::Relaxed);
     let other = CHECK.replace("interval: 1h", "interval: 50ms");
@@ -235,6 +237,37 @@ async fn a_new_one_takes_nothing_before_it_was_checked() {
         seen.insert(Client::unpooled().text(&lb.url("/")).await);
     }
     assert_eq!(seen.len(), 2, "{seen:?}");
+}
+
+/// All at once, as another version of a service comes: the old ones go on until one
+/// of the new is known to be up.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_in_the_place_of_all_have_no_gap() {
+    let (old, ..) = checked("old", true).await;
+    let (new, comes_up, _) = checked("new", false).await;
+    let mut yaml = Yaml::new(&old);
+    let check = CHECK.replace("interval: 1h", "interval: 50ms");
+    yaml.upstream_with("api", &[old.address], &check);
+    let lb = start(&yaml).await;
+    yaml.upstream_with("api", &[new.address], &check);
+    lb.reload(&yaml.to_string()).await;
+    let mut connection = RawConnection::open(lb.address("http")).await;
+    for _ in 0..20 {
+        ask(&mut connection, "a.test", "/", "old").await;
+    }
+    comes_up.store(true, Ordering::Relaxed);
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let response = Client::unpooled().get(&lb.url("/")).await.unwrap();
+        assert_eq!(response.status(), 200);
+        if response.text().await.unwrap() == "new" {
+            break;
+        }
+        assert!(std::time::Instant::now() < patience, "the new one takes over");
+    }
+    for _ in 0..20 {
+        ask(&mut connection, "a.test", "/", "new").await;
+    }
 }
 
 /// A new upstream whose endpoints have not been looked at yet: requests wait.

@@ -60,7 +60,7 @@ async fn a_hundred_reloads_fail_no_request() {
             (0..3).filter(|each| *each == number % 3 || (number >> each) & 1 == 1).collect();
         let endpoints: Vec<_> = endpoints.into_iter().map(|each| all[each]).collect();
         next.upstream("api", &endpoints);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             next.listener("extra", ANY_PORT);
         }
         next.listener("http", &format!("{ANY_PORT}, limits: {{ connections: {} }}", 900 + number));

@@ -28,7 +28,7 @@ async fn tickets_and_session_ids_outlive_reloads() {
         assert!(first.contains("New, TLSv1."), "{kind:?}: {first}");
     }
     let limited = format!("{SECURE}, limits: {{ connections: 900 }}");
-    let mut reloads = vec![yaml.with_unrelated(1), yaml.with_unrelated(2), yaml.clone()];
+    let mut reloads = [yaml.with_unrelated(1), yaml.with_unrelated(2), yaml.clone()];
     reloads[1].listener("extra", ANY_PORT);
     reloads[2].listener("https", &limited);
     for (round, yaml) in reloads.iter().enumerate() {

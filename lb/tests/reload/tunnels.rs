@@ -31,7 +31,7 @@ fn tunnels() -> usize {
 /// A configuration whose every part but the tunnels' own differs from the last.
 fn varied(yaml: &Yaml, number: usize) -> Yaml {
     let mut yaml = yaml.with_unrelated(number);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         yaml.listener("extra", ANY_PORT);
     }
     yaml.limit("some", &format!("rate: {}/s, burst: 5", number % 7 + 1));

@@ -134,6 +134,23 @@ async fn watching_begins_and_ends_with_a_reload() {
     assert_eq!(served(&lb).await, "second");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_while_the_process_stops_is_said_once() {
+    let (first, _) = origin("first").await;
+    let mut yaml = Yaml::new(&first);
+    yaml.top("reload", "{ watch: true }").top("shutdown", "{ delay: 1h }");
+    let lb = start(&yaml).await;
+    lb.signal("TERM");
+    lb.logged("stopping").await;
+    lb.rewrite(&yaml.with_unrelated(1).to_string());
+    let said = "the process is stopping; the configuration is not read again";
+    lb.logged(said).await;
+    // Two looks more, and some.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(lb.log().matches(said).count(), 1, "{}", lb.log());
+    assert_eq!(served(&lb).await, "first");
+}
+
 /// `sed -i`, `cp` and an editor that keeps a copy.
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_are_understood() {

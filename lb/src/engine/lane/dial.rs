@@ -59,15 +59,9 @@ pub(super) async fn dial(
     start: Start,
     patience: Duration,
 ) -> Result<Connection, Failure> {
-    let Some(target) = endpoint.target() else {
-        return Err(Failure::new(
-            Cause::UpstreamConnectFailed,
-            Kind::Connect,
-            "the endpoint's name is not resolved",
-        ));
-    };
     let connecting = async {
-        let socket = connect(&target, &start.header).await.map_err(|e| Failure::connect(&e))?;
+        let socket =
+            connect(endpoint.target(), &start.header).await.map_err(|e| Failure::connect(&e))?;
         // Counted while it is open, whatever becomes of its handshake.
         let open = Open::new(endpoint);
         let stream = match &upstream.tls {

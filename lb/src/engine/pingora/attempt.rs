@@ -5,10 +5,10 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::pingora::Result;
 use ::pingora::protocols::TcpKeepalive;
 use ::pingora::proxy::Session;
 use ::pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Tracer, Tracing};
-use ::pingora::{Error, ErrorType, Result};
 
 use super::{failure, send_proxy};
 use crate::engine::exchange::Exchange;
@@ -86,16 +86,10 @@ fn peer(
         .as_ref()
         .map_or_else(String::new, |tls| tls.name_for(lease.endpoint().address()));
     let mut peer = match lease.endpoint().target() {
-        Some(Target::Tcp(address)) => HttpPeer::new(address, protocol.is_tls(), server_name),
-        Some(Target::Unix(path)) => {
+        Target::Tcp(address) => HttpPeer::new(*address, protocol.is_tls(), server_name),
+        Target::Unix(path) => {
             // Compilation refuses paths that are not text.
             HttpPeer::new_uds(&path.to_string_lossy(), protocol.is_tls(), server_name)?
-        }
-        None => {
-            return Error::e_explain(
-                ErrorType::ConnectNoRoute,
-                "the endpoint's name is not resolved",
-            );
         }
     };
     peer.group_key = target.upstream.shared.id;

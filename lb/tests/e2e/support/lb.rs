@@ -71,7 +71,9 @@ impl Lb {
         lb
     }
 
-    async fn launch_as(yaml: &str, command: Command) -> Self {
+    /// Starts `lb` as `command` would.
+    #[allow(dead_code, reason = "of the tests that share this, only some need it")]
+    pub async fn launch_as(yaml: &str, command: Command) -> Self {
         let (directory, certificates) = workplace();
         let config = directory.path().join("lb.yaml");
         std::fs::write(&config, Self::written(yaml)).unwrap();

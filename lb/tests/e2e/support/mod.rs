@@ -2,6 +2,8 @@
 
 mod certificates;
 mod client;
+#[allow(dead_code, reason = "of the tests that share this, only some need it")]
+pub mod dns;
 mod engine;
 mod lb;
 mod origin;
@@ -12,4 +14,4 @@ pub use certificates::Certificates;
 pub use client::{Client, RawConnection};
 pub use engine::{Engine, engine};
 pub use lb::{Lb, backend_binary, eventually};
-pub use origin::{Origin, RawOrigin, Recorded, respond};
+pub use origin::{Body, Origin, RawOrigin, Recorded, respond};
