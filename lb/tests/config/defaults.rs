@@ -88,7 +88,7 @@ fn a_file_with_nothing_but_what_is_required() {
     assert!(route.charges.is_empty());
     assert_eq!(&*route.name, "/");
     assert!(snapshot.upstreams[0].check.is_none(), "no checks without health_check");
-    assert!(snapshot.listeners.named("http").unwrap().tls.is_none());
+    assert!(snapshot.listeners.iter().next().unwrap().tls.is_none());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_shipped_file_shows_the_defaults() {
 
     let checks: Vec<bool> = snapshot.upstreams.iter().map(|u| u.check.is_some()).collect();
     assert_eq!(checks, [true, false]);
-    let tls = snapshot.listeners.named("https").unwrap().tls.as_ref().unwrap();
+    let tls = snapshot.listeners.iter().nth(1).unwrap().tls.as_ref().unwrap();
     assert_eq!(tls.server.config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lb::tls::{
-    LoadedCertificate, ServerTls, ServerTlsSettings, TicketSource, UnknownSni, client_config,
-    load_certificate, server_config,
+    LoadedCertificate, ServerTls, ServerTlsSettings, TicketSource, Trusted, UnknownSni,
+    client_config, load_certificate, server_config,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SignatureAlgorithm,
@@ -58,8 +58,8 @@ impl Authority {
 
     /// A client that trusts this authority.
     pub(crate) fn client(&self, identity: Option<&LoadedCertificate>) -> ClientConfig {
-        let config = client_config(Some(&[self.der()]), identity, Vec::new()).unwrap();
-        Arc::unwrap_or_clone(config)
+        let config = client_config(&Trusted::Configured(vec![self.der()]), identity, Vec::new());
+        config.unwrap()
     }
 }
 

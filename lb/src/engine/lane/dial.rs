@@ -46,8 +46,13 @@ impl Start {
             write_v2(&mut header, ends.proxied(client));
         }
         // Whom the connection trusts, who it is, and whom it has verified: a reload
-        // may change each, and the endpoint is the same.
-        let tls = upstream.tls.as_ref().map(|tls| (&tls.identity_digest, &tls.server_name));
+        // may change each, and the endpoint is the same. The system's authorities are
+        // told by the configuration's address, which alone could be that of an older
+        // one.
+        let tls = upstream
+            .tls
+            .as_ref()
+            .map(|tls| (Arc::as_ptr(&tls.client).addr(), &tls.identity_digest, &tls.server_name));
         Self { tag: target.upstream.shared.header_keys.hash_one((tls, &header)), header }
     }
 }
