@@ -4,17 +4,25 @@
 //! drives an exchange keeps one timer beside it; when it fires, the socket
 //! under the attempt is shut down, Pingora sees the end of the stream and asks
 //! what to answer, and the answer is 504.
+//!
+//! An exchange that is cut ends in the same way. Where there is no socket to shut
+//! down any more, the client's side fails instead.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Era;
 use crate::upstream::EndpointState;
+
+/// How long an exchange that was cut has to end by itself, which gives it a line in
+/// the log. What does not is dropped.
+const LAST: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
     static CURRENT: Arc<Deadline>;
@@ -24,6 +32,8 @@ tokio::task_local! {
 #[derive(Debug, Default)]
 pub struct Deadline {
     state: Mutex<State>,
+    /// The client's side fails.
+    severed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +73,20 @@ impl Deadline {
         self.state.lock().endpoint = Some(Arc::clone(endpoint));
     }
 
+    /// Whether the client's side of the exchange that this task drives fails.
+    pub fn is_severed_here() -> bool {
+        CURRENT.try_with(|deadline| deadline.severed.load(Ordering::Relaxed)).unwrap_or(false)
+    }
+
+    /// The exchange is cut.
+    fn sever(&self) {
+        let mut state = self.state.lock();
+        match state.socket.take() {
+            Some(socket) => shut_down(socket),
+            None => self.severed.store(true, Ordering::Relaxed),
+        }
+    }
+
     fn is_cut(&self) -> bool {
         self.state.lock().endpoint.as_ref().is_some_and(|endpoint| endpoint.is_cut())
     }
@@ -92,10 +116,10 @@ impl Deadline {
     }
 
     /// What is left; `None` when there is no deadline.
-    pub fn remaining(&self, now: Instant) -> Option<std::time::Duration> {
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
         let state = self.state.lock();
         if state.hit {
-            Some(std::time::Duration::ZERO)
+            Some(Duration::ZERO)
         } else {
             Some(state.at?.saturating_duration_since(now))
         }
@@ -110,18 +134,22 @@ impl Deadline {
         state.at = None;
         state.hit = true;
         if let Some(socket) = state.socket.take() {
-            // The exchange's task owns the socket and is the one that runs
-            // this, so the number cannot have been given to another file.
-            // A peer that is already gone is an error without consequence.
-            let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Both);
+            shut_down(socket);
         }
     }
+}
+
+/// The exchange's task owns the socket and is the one that runs this, so the number
+/// cannot have been given to another file.
+fn shut_down(socket: RawFd) {
+    // A peer that is already gone is an error without consequence.
+    let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Both);
 }
 
 /// Drives an exchange, with a deadline that [`Deadline::current`] finds.
 ///
 /// `cuts` tells when connections or endpoints are cut, and `era` is that of the
-/// exchange's connection: one that is cut is dropped.
+/// exchange's connection. `None`: it was cut and did not end.
 pub(super) async fn with_deadline<F: Future>(
     exchange: F,
     era: Option<&Era>,
@@ -160,17 +188,17 @@ pub(super) async fn with_deadline<F: Future>(
         }
         Poll::Pending
     });
+    tokio::pin!(bounded);
     tokio::select! {
         biased;
-        output = bounded => Some(output),
-        () = cut => None,
+        output = &mut bounded => return Some(output),
+        () = cut => deadline.sever(),
     }
+    tokio::time::timeout(LAST, bounded).await.ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

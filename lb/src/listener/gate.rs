@@ -60,7 +60,8 @@ pub struct Gate {
     process: Arc<Room>,
     /// The descriptors from this number on are not for clients.
     descriptors: RawFd,
-    listener: Option<Arc<Room>>,
+    /// Counts without a limit, too: a reload may set one.
+    listener: Arc<Room>,
     clients: Option<(Arc<ConcurrencyLimiter>, u32, KeySeed)>,
 }
 
@@ -68,8 +69,12 @@ pub struct Gate {
 #[derive(Debug)]
 pub(super) struct Admission {
     _process: Place,
-    _listener: Option<Place>,
+    _listener: Place,
     _client: Option<Permit>,
+}
+
+fn places(limits: &ConnectionLimits) -> usize {
+    limits.connections.map_or(usize::MAX, |limit| limit as usize)
 }
 
 impl Gate {
@@ -79,25 +84,21 @@ impl Gate {
         Self {
             process,
             descriptors,
-            listener: limits.connections.map(|limit| Arc::new(Room::new(limit as usize))),
+            listener: Arc::new(Room::new(places(limits))),
             clients: limits.per_client.map(|limit| {
                 (Arc::default(), limit, KeySeed(fastrand::u64(..), fastrand::u64(..)))
             }),
         }
     }
 
-    /// The gate with other limits. Who is inside counts as before.
+    /// The gate with other limits. Who is inside counts as before; towards a limit for
+    /// each client, if there was one.
     pub fn with(&self, limits: &ConnectionLimits) -> Self {
         let Self { process, descriptors, listener, clients } = self;
         let fresh = Self::new(Arc::clone(process), *descriptors, limits);
+        listener.set_limit(places(limits));
         Self {
-            listener: match (listener, limits.connections) {
-                (Some(room), Some(limit)) => {
-                    room.set_limit(limit as usize);
-                    Some(Arc::clone(room))
-                }
-                _ => fresh.listener,
-            },
+            listener: Arc::clone(listener),
             clients: match (clients, limits.per_client) {
                 (Some((clients, _, seed)), Some(limit)) => {
                     Some((Arc::clone(clients), limit, *seed))
@@ -115,10 +116,7 @@ impl Gate {
             return Err(Closing::DescriptorsExhausted);
         }
         let process = self.process.enter().ok_or(Closing::ConnectionLimit)?;
-        let listener = match &self.listener {
-            Some(room) => Some(room.enter().ok_or(Closing::ListenerLimit)?),
-            None => None,
-        };
+        let listener = self.listener.enter().ok_or(Closing::ListenerLimit)?;
         Ok(Admission { _process: process, _listener: listener, _client: None })
     }
 

@@ -23,7 +23,7 @@ use super::bystander::nothing_beside_bytes;
 use super::linger;
 use super::transport::Transport;
 use super::watch::{WatchedReads, WatchedWrites};
-use crate::engine::Connection;
+use crate::engine::{Connection, Deadline};
 use crate::head::{BodyDecoder, Framing};
 use crate::response::Cause;
 use crate::snapshot::Pace;
@@ -192,6 +192,7 @@ impl Message {
                 self.connection.blame(Cause::ResponseTooSlow);
                 Poll::Ready(Err(io::Error::other("the response is taken too slowly")))
             }
+            Poll::Pending if Deadline::is_severed_here() => Poll::Ready(Err(severed())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -218,7 +219,21 @@ impl AsyncRead for Message {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
+        match self.get_mut().poll_part(cx, buf) {
+            Poll::Pending if Deadline::is_severed_here() => Poll::Ready(Err(severed())),
+            read => read,
+        }
+    }
+}
+
+/// A reload took the connection's listener or the exchange's endpoint away.
+fn severed() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "cut at the end of the drain")
+}
+
+impl Message {
+    fn poll_part(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self;
         loop {
             if !this.staged.is_empty() {
                 let length = this.staged.len().min(buf.remaining());

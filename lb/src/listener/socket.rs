@@ -156,20 +156,21 @@ fn set_options(socket: &RawSocket, options: &SocketOptions) -> io::Result<()> {
     // A response goes out when it is written, not when the last one was
     // acknowledged.
     socket.set_tcp_nodelay(true)?;
-    if let Some(KeepaliveProbes { idle, interval, count }) = options.keepalive {
-        let probes = TcpKeepalive::new().with_time(idle).with_interval(interval);
-        socket.set_tcp_keepalive(&probes.with_retries(count))?;
+    // What is off is turned off: the socket may have had it.
+    match options.keepalive {
+        Some(KeepaliveProbes { idle, interval, count }) => {
+            let probes = TcpKeepalive::new().with_time(idle).with_interval(interval);
+            socket.set_tcp_keepalive(&probes.with_retries(count))?;
+        }
+        None => socket.set_keepalive(false)?,
     }
     #[cfg(target_os = "linux")]
     {
         socket.set_tcp_notsent_lowat(UNSENT)?;
-        if options.user_timeout.is_some() {
-            socket.set_tcp_user_timeout(options.user_timeout)?;
-        }
-        if let Some(wait) = options.defer_accept {
-            let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX);
-            nix::sys::socket::setsockopt(socket, DeferAccept, &seconds)?;
-        }
+        socket.set_tcp_user_timeout(options.user_timeout)?;
+        let wait = options.defer_accept.map_or(0, |wait| wait.as_secs());
+        let seconds = i32::try_from(wait).unwrap_or(i32::MAX);
+        nix::sys::socket::setsockopt(socket, DeferAccept, &seconds)?;
     }
     Ok(())
 }

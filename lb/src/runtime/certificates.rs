@@ -18,13 +18,20 @@ const DAY: i64 = 24 * 3600;
 
 /// What is done while the process runs; ends when dropped.
 pub(super) struct Certificates {
-    _watch: Option<Watch>,
+    watch: Option<Watch>,
     reminder: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Certificates {
     fn drop(&mut self) {
         self.reminder.abort();
+    }
+}
+
+impl Certificates {
+    /// Watches nothing any more; what has failed is nobody's failure now.
+    pub(super) fn end(&mut self) {
+        self.watch = None;
     }
 }
 
@@ -48,7 +55,7 @@ pub(super) fn watch(snapshot: &Arc<Snapshot>, metrics: &Metrics) -> Certificates
     }
     let reminder = tokio::spawn(remind(Arc::clone(snapshot)));
     if failing.is_empty() {
-        return Certificates { _watch: None, reminder };
+        return Certificates { watch: None, reminder };
     }
     let mut report = Report { failing, reloaded };
     let watch = tls::watch(reloader, WatchTimes::default(), move |outcomes| {
@@ -59,11 +66,11 @@ pub(super) fn watch(snapshot: &Arc<Snapshot>, metrics: &Metrics) -> Certificates
             if let Some(error) = watch.trouble() {
                 tracing::warn!(%error, "file changes are not announced here; looking every 10 s");
             }
-            Certificates { _watch: Some(watch), reminder }
+            Certificates { watch: Some(watch), reminder }
         }
         Err(error) => {
             tracing::error!(%error, "certificates are not watched");
-            Certificates { _watch: None, reminder }
+            Certificates { watch: None, reminder }
         }
     }
 }
@@ -78,6 +85,13 @@ struct Report {
 struct Failing {
     files: HashSet<PathBuf>,
     gauge: IntGauge,
+}
+
+/// Whoever watches next has read the files anew, or has none.
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.gauge.set(0);
+    }
 }
 
 impl Report {

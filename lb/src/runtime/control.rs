@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::certificates::{self, Certificates};
 use super::changes;
@@ -106,6 +106,7 @@ impl Control {
             unopened: None,
         };
         control.sockets.commit(&snapshot.listeners, sockets);
+        control.shared.metrics.reload_time.set(now());
         control.unopened = Some(servers);
         control
     }
@@ -164,6 +165,7 @@ impl Control {
                 upstream::Registry::upstream_left(upstream);
             }
         }
+        self.certificates.end();
         self.certificates = certificates::watch(&new, &self.shared.metrics);
         self.sockets.commit(&new.listeners, sockets);
         self.servers.commit(servers, &self.shared, &self.desk);
@@ -243,6 +245,12 @@ impl Control {
             worker.ended().await;
         }
     }
+}
+
+/// In seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// How often what is overdue is looked for.

@@ -89,6 +89,8 @@ pub fn run(
     let workers = (0..process.workers)
         .map(|index| Worker::spawn(index, Arc::clone(&pools), Arc::clone(&shared)))
         .collect::<io::Result<Vec<_>>>()?;
+    // It lives for as long as it is live, and no longer.
+    drop(snapshot);
     let (desk, requests) = Desk::new();
     let parts = Parts {
         config: options.config.clone(),

@@ -1,12 +1,20 @@
 //! Reloading: load, compile, and either all of it or nothing.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
 
 use super::changes;
-use super::control::Control;
+use super::control::{Control, now};
 use crate::admin::{Outcome, ReloadReport, ReportedProblem};
 use crate::compile::{Compiled, compile_file};
+use crate::snapshot::Registry;
+
+/// What main threads have. What is nested deeply takes some before it is refused.
+const STACK: usize = 8 << 20;
 
 /// Who asked for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +42,12 @@ impl Trigger {
 pub(super) async fn reload(control: &mut Control, trigger: Trigger) -> Arc<ReloadReport> {
     let begun = Instant::now();
     let (file, registry) = (control.config.clone(), Arc::clone(&control.registry));
-    // Beside the checks and the status server, which go on meanwhile.
-    let compiled = tokio::task::spawn_blocking(move || compile_file(&file, &registry)).await;
+    let compiled = compile(file, registry).await;
     let mut report = ReloadReport {
         outcome: Outcome::Failed,
         trigger: trigger.name(),
         file: control.config.display().to_string(),
-        time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        time: now().unsigned_abs(),
         took_ms: 0,
         error: None,
         problems: Vec::new(),
@@ -49,13 +56,37 @@ pub(super) async fn reload(control: &mut Control, trigger: Trigger) -> Arc<Reloa
     };
     match compiled {
         Ok(compiled) => apply(control, compiled, &mut report),
-        Err(error) => report.error = Some(format!("compiling has failed: {error}")),
+        Err(error) => report.error = Some(error),
     }
     report.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     tell(control, &report);
     let report = Arc::new(report);
     control.desk.put(Arc::clone(&report));
     report
+}
+
+/// Compiles on a thread of its own: the checks and the status server go on meanwhile,
+/// and it has as much stack as the start had.
+async fn compile(file: PathBuf, registry: Arc<Registry>) -> Result<Compiled, String> {
+    if would_wait(&file) {
+        return Err("the file is a pipe or a device, which is read once, at the start".to_owned());
+    }
+    let (done, compiled) = oneshot::channel();
+    let thread = thread::Builder::new().name("compile".to_owned()).stack_size(STACK);
+    thread
+        .spawn(move || {
+            // Err: nobody waits for it any more.
+            let _ = done.send(compile_file(&file, &registry));
+        })
+        .map_err(|error| format!("the configuration cannot be compiled: {error}"))?;
+    compiled.await.map_err(|_| "compiling the configuration has panicked".to_owned())
+}
+
+/// Reading it would wait for whoever writes, and this thread with it. At the start
+/// that is what the operator wants (`--config <(…)`).
+fn would_wait(file: &Path) -> bool {
+    // Err: reading it says what is wrong.
+    std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 fn apply(control: &mut Control, compiled: Compiled, report: &mut ReloadReport) {

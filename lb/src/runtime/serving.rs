@@ -190,10 +190,16 @@ impl Serving {
         trigger: Trigger,
     ) -> Option<Arc<ReloadReport>> {
         if !matches!(self.stage, Stage::Serving) {
+            // Said once of a file that has changed.
+            file.loading();
             tracing::warn!("the process is stopping; the configuration is not read again");
             return None;
         }
         if self.handover.is_some() {
+            // Looked at again until this is over.
+            if trigger == Trigger::File {
+                return None;
+            }
             tracing::warn!(
                 "a new process is about to take over; the configuration is not read again here"
             );

@@ -24,7 +24,7 @@ const BROKEN: &str = "version: 1\nworkers: 0\nlisteners: {}\nadmin: {}\n";
 
 const PROBLEMS: &str = r#"broken.yaml:2:10: workers: must be from 1 to 1024, found the number 0
 broken.yaml:3:1: listeners: there are no listeners; add one under "listeners"
-broken.yaml:4:1: admin: unknown key "admin"; known here: access_log, client_ip, defaults, dns, listeners, max_connections, rate_limits, shutdown, status, upstreams, version, virtual_hosts, workers
+broken.yaml:4:1: admin: the key "address" is missing
 "#;
 
 /// An empty directory with a sound file and a broken one.

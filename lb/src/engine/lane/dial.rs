@@ -45,8 +45,14 @@ impl Start {
         if upstream.send_proxy {
             write_v2(&mut header, ends.proxied(client));
         }
-        // With another configuration of TLS it is another connection.
-        let tls = upstream.tls.as_ref().map(|tls| Arc::as_ptr(&tls.client).addr());
+        // Whom the connection trusts, who it is, and whom it has verified: a reload
+        // may change each, and the endpoint is the same. The system's authorities are
+        // told by the configuration's address, which alone could be that of an older
+        // one.
+        let tls = upstream
+            .tls
+            .as_ref()
+            .map(|tls| (Arc::as_ptr(&tls.client).addr(), &tls.identity_digest, &tls.server_name));
         Self { tag: target.upstream.shared.header_keys.hash_one((tls, &header)), header }
     }
 }

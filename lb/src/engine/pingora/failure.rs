@@ -104,6 +104,10 @@ pub(super) fn exchange_failed(
 }
 
 fn classify(exchange: &Exchange, error: &Error) -> (Cause, Kind) {
+    // Cutting closes sockets, which looks like somebody's leaving.
+    if exchange.is_cut() {
+        return (Cause::DrainTimeout, Kind::Final);
+    }
     if exchange.is_overdue(Instant::now()) && !exchange.responding {
         return (Cause::RequestTimeout, Kind::Final);
     }

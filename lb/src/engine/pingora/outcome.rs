@@ -22,6 +22,10 @@ pub(super) fn record(
         exchange.cause = Some(fault.unwrap_or(Cause::ClientClosed));
         exchange.error.get_or_insert_with(|| error.to_string());
     }
+    // Which looks the same; see `failure::classify`.
+    if exchange.cause.is_some() && exchange.is_cut() {
+        exchange.cause = Some(Cause::DrainTimeout);
+    }
     if !session.as_downstream_mut().is_body_done()
         && let Some(connection) = &exchange.connection
     {

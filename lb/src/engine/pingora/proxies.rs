@@ -34,8 +34,8 @@ type Group = Option<[u8; 32]>;
 
 struct Built {
     proxy: Arc<HttpProxy<Proxy>>,
-    /// How many idle connections it keeps.
-    idle: usize,
+    /// How many idle connections it keeps at most.
+    room: usize,
 }
 
 impl Proxies {
@@ -51,8 +51,9 @@ impl Proxies {
     /// not need.
     ///
     /// Idle connections are pooled per worker and proxy, in one LRU over the
-    /// upstreams that use it; its size is this worker's share of the sum of
-    /// their `max_idle`. Where that changes, the pool begins anew.
+    /// upstreams that use it. It has room for this worker's share of the sum of
+    /// their `max_idle`, and for as much again: its size cannot be changed, and
+    /// another upstream is no reason to close everybody's connections.
     pub(super) fn follow(&self, live: &Live) {
         let mut groups: HashMap<Group, (Option<&TlsIdentity>, usize)> = HashMap::new();
         groups.insert(None, (None, 0));
@@ -64,9 +65,8 @@ impl Proxies {
         built.retain(|group, _| groups.contains_key(group));
         for (group, (identity, idle)) in groups {
             let idle = idle.div_ceil(self.workers);
-            if built.get(&group).is_none_or(|built| built.idle != idle) {
-                let proxy = Arc::new(proxy(&self.shared, identity, idle));
-                built.insert(group, Built { proxy, idle });
+            if built.get(&group).is_none_or(|built| !built.does_for(idle)) {
+                built.insert(group, Built::new(&self.shared, identity, idle));
             }
         }
     }
@@ -81,9 +81,21 @@ impl Proxies {
         }
         // The request was decided by a snapshot that has gone since.
         let idle = upstream.map_or(0, |upstream| upstream.max_idle).div_ceil(self.workers);
-        let proxy = Arc::new(proxy(&self.shared, upstream.and_then(identity), idle));
-        built.insert(group, Built { proxy: Arc::clone(&proxy), idle });
-        proxy
+        let new = Built::new(&self.shared, upstream.and_then(identity), idle);
+        Arc::clone(&built.entry(group).or_insert(new).proxy)
+    }
+}
+
+impl Built {
+    fn new(shared: &Arc<Shared>, identity: Option<&TlsIdentity>, idle: usize) -> Self {
+        let room = 2 * idle;
+        Self { proxy: Arc::new(proxy(shared, identity, room)), room }
+    }
+
+    /// Whether its pool is large enough for so many idle connections, and not many
+    /// times too large.
+    fn does_for(&self, idle: usize) -> bool {
+        idle <= self.room && self.room <= 8 * idle
     }
 }
 

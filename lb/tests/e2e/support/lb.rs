@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -52,23 +53,48 @@ impl Lb {
         Self::launch_as(yaml, shell).await
     }
 
+    /// The same with another program in front, which ends up being `lb`.
+    #[allow(dead_code, reason = "of the tests that share this, only some need it")]
+    pub async fn start_through(command: Command, yaml: &str) -> Self {
+        let lb = Self::launch_as(yaml, command).await;
+        lb.ready().await;
+        lb
+    }
+
+    /// Starts `lb` with a file that is there already.
+    #[allow(dead_code, reason = "of the tests that share this, only some need it")]
+    pub async fn start_from(config: &Path) -> Self {
+        let (directory, certificates) = workplace();
+        let command = Command::new(env!("CARGO_BIN_EXE_lb"));
+        let lb = Self::run(command, config, directory, certificates).await;
+        lb.ready().await;
+        lb
+    }
+
     /// Starts `lb` as `command` would.
     #[allow(dead_code, reason = "of the tests that share this, only some need it")]
-    pub async fn launch_as(yaml: &str, mut command: Command) -> Self {
-        let directory = TempDir::new().unwrap();
-        let certificates = Certificates::new(directory.path());
-        certificates.issue("api", &["api.test", "localhost", "127.0.0.1"]);
-        certificates.issue("www", &["www.test", "*.wild.test"]);
+    pub async fn launch_as(yaml: &str, command: Command) -> Self {
+        let (directory, certificates) = workplace();
         let config = directory.path().join("lb.yaml");
+        std::fs::write(&config, Self::written(yaml)).unwrap();
+        Self::run(command, &config, directory, certificates).await
+    }
+
+    /// The whole text of a configuration, as it is written to the file.
+    pub fn written(yaml: &str) -> String {
         let yaml = engine().carries(yaml);
-        std::fs::write(
-            &config,
-            format!("version: 1\nstatus: {{ address: \"127.0.0.1:0\" }}\n{yaml}"),
-        )
-        .unwrap();
+        format!("version: 1\nstatus: {{ address: \"127.0.0.1:0\" }}\n{yaml}")
+    }
+
+    async fn run(
+        mut command: Command,
+        config: &Path,
+        directory: TempDir,
+        certificates: Certificates,
+    ) -> Self {
         let mut child = command
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(config)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -159,6 +185,10 @@ impl Lb {
         self.log.lock().unwrap().join("\n")
     }
 
+    pub(super) fn log_lines(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     /// Waits for a line of its log.
     pub async fn logged(&self, text: &str) -> String {
         eventually(&format!("the log to say {text:?}"), || {
@@ -229,6 +259,18 @@ impl Lb {
     }
 }
 
+/// A directory with the certificates that every configuration may name. Others may
+/// read it, for the tests whose `lb` is somebody else.
+fn workplace() -> (TempDir, Certificates) {
+    let directory = TempDir::new().unwrap();
+    let readable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), readable).unwrap();
+    let certificates = Certificates::new(directory.path());
+    certificates.issue("api", &["api.test", "localhost", "127.0.0.1"]);
+    certificates.issue("www", &["www.test", "*.wild.test"]);
+    (directory, certificates)
+}
+
 /// Waits until `look` finds something; fails after a bounded time.
 pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -264,7 +306,7 @@ fn follow(output: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<Vec<Stri
     lines
 }
 
-fn field(line: &str, name: &str) -> String {
+pub(super) fn field(line: &str, name: &str) -> String {
     let start = line.find(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"))
         + name.len()
         + 1;

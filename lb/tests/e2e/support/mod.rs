@@ -7,6 +7,8 @@ pub mod dns;
 mod engine;
 mod lb;
 mod origin;
+#[allow(dead_code, reason = "of the tests that share this, only some need it")]
+mod reload;
 
 pub use certificates::Certificates;
 pub use client::{Client, RawConnection};

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -37,6 +38,7 @@ impl Recorded {
 pub struct Origin {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Recorded>>>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -65,11 +67,14 @@ impl Origin {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
                 stream.set_nodelay(true).unwrap();
+                accepted.fetch_add(1, Ordering::Relaxed);
                 let (handler, seen) = (handler.clone(), Arc::clone(&seen));
                 let service = service_fn(move |request: Request<Incoming>| {
                     // Health checks are not what tests ask about.
@@ -92,7 +97,7 @@ impl Origin {
                 });
             }
         });
-        Self { address, requests, task }
+        Self { address, requests, connections, task }
     }
 
     /// Answers every request with its own name.
@@ -107,6 +112,12 @@ impl Origin {
 
     pub fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
+    }
+
+    /// Connections that were accepted so far.
+    #[allow(dead_code, reason = "of the tests that share this, only some need it")]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 
