@@ -1,0 +1,216 @@
+//! WebSockets that stay: each says something every second, and expects it back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::Uri;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::Current;
+use super::outcome::{Failure, cause_of};
+use super::wire::{Stream, Wire, innermost};
+use crate::backend::index_of;
+use crate::certificates::SERVER_NAME;
+
+/// Between two messages of one tunnel.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longer than any fault lasts: what is silent and comes back is not cut.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Before a client tries again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// So many tunnels, reopened when they break.
+#[derive(Debug)]
+pub(crate) struct Tunnels {
+    count: usize,
+    open: watch::Receiver<usize>,
+    /// Counts up when all clients have to open a new one.
+    round: watch::Sender<u64>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Tunnels {
+    pub(crate) fn start(count: usize, wire: &Wire, https: SocketAddr, current: &Current) -> Self {
+        let open = Arc::new(watch::Sender::new(0));
+        let round = watch::Sender::new(0);
+        let tasks = (0..count)
+            .map(|_| {
+                let tunnel = Tunnel {
+                    wire: wire.clone(),
+                    https,
+                    current: current.clone(),
+                    open: Arc::clone(&open),
+                    round: round.subscribe(),
+                };
+                tokio::spawn(tunnel.run()).abort_handle()
+            })
+            .collect();
+        Self { count, open: open.subscribe(), round, tasks }
+    }
+
+    /// Waits until all are open; returns whether that came in time.
+    pub(crate) async fn all_open(&self, longest: Duration) -> bool {
+        let mut open = self.open.clone();
+        timeout(longest, open.wait_for(|count| *count == self.count))
+            .await
+            .is_ok_and(|waited| waited.is_ok())
+    }
+
+    /// Every client closes its tunnel, properly, and opens another.
+    pub(crate) fn renew(&self) {
+        self.round.send_modify(|round| *round += 1);
+    }
+}
+
+impl Drop for Tunnels {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+struct Tunnel {
+    wire: Wire,
+    https: SocketAddr,
+    current: Current,
+    open: Arc<watch::Sender<usize>>,
+    round: watch::Receiver<u64>,
+}
+
+/// One less is open when it is dropped.
+struct Counted(Arc<watch::Sender<usize>>);
+
+impl Counted {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|count| *count += 1);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Tunnel {
+    async fn run(mut self) {
+        loop {
+            let tally = self.current.get();
+            let pending = tally.begin(Duration::ZERO);
+            let opened = timeout(PATIENCE, open(&self.wire, self.https))
+                .await
+                .unwrap_or(Err(Failure::NoAnswer));
+            let result = opened.as_ref().map(|_| ()).map_err(Failure::clone);
+            // A handshake is a GET; its time is another than that of requests.
+            tally.end(None, true, result);
+            drop(pending);
+            let Ok((mut socket, endpoint)) = opened else {
+                sleep(PAUSE).await;
+                continue;
+            };
+
+            self.round.mark_unchanged();
+            let counted = Counted::new(&self.open);
+            tokio::select! {
+                why = converse(&mut socket) => {
+                    drop(counted);
+                    self.current.get().tunnel_ended(endpoint, &why);
+                    sleep(PAUSE).await;
+                }
+                _ = self.round.changed() => {
+                    drop(counted);
+                    let _ = timeout(PATIENCE, close(&mut socket)).await;
+                }
+            }
+        }
+    }
+}
+
+pub(crate) type Socket = WebSocketStream<Stream>;
+
+/// A tunnel, and the index of the backend that it leads to.
+pub(crate) async fn open(
+    wire: &Wire,
+    https: SocketAddr,
+) -> Result<(Socket, Option<usize>), Failure> {
+    let stream = wire.tls(https).await?;
+    let uri = Uri::builder()
+        .scheme("wss")
+        .authority(SERVER_NAME)
+        .path_and_query("/ws")
+        .build()
+        .map_err(|error| Failure::Wrong(error.to_string()))?;
+    match client_async(uri, stream).await {
+        Ok((socket, response)) => {
+            let name = response.headers().get("x-served-by").and_then(|name| name.to_str().ok());
+            Ok((socket, name.and_then(index_of)))
+        }
+        Err(WebSocketError::Http(response)) => {
+            let field = response.headers().get("proxy-status");
+            let status = response.status();
+            match field.and_then(|value| cause_of(value.to_str().ok()?)) {
+                Some(cause) => Err(Failure::Refused { status, cause }),
+                None => Err(Failure::PassedThrough(status)),
+            }
+        }
+        Err(error) => Err(Failure::Unanswered {
+            is_reused: false,
+            is_untouched: false,
+            error: innermost(&error),
+        }),
+    }
+}
+
+/// Talks until it breaks; says why it did.
+async fn converse(socket: &mut Socket) -> String {
+    // Not all in the same moment.
+    let first = Instant::now() + INTERVAL.mul_f64(fastrand::f64());
+    let mut ticks = interval_at(first, INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0_u64.. {
+        // A close that comes while nothing is said is noticed at the next word.
+        ticks.tick().await;
+        match timeout(PATIENCE, echo(socket, number)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return why,
+            Err(_) => return "silent".to_owned(),
+        }
+    }
+    "too many messages".to_owned()
+}
+
+/// Says `number`, and reads it back.
+pub(crate) async fn echo(socket: &mut Socket, number: u64) -> Result<(), String> {
+    let said = Message::text(number.to_string());
+    socket.send(said.clone()).await.map_err(|error| innermost(&error))?;
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.map_or(1005, |frame| u16::from(frame.code));
+                return Err(format!("closed with {code}"));
+            }
+            Some(Ok(heard)) if heard == said => return Ok(()),
+            Some(Ok(_)) => return Err("wrong echo".to_owned()),
+            Some(Err(error)) => return Err(innermost(&error)),
+            None => return Err("closed".to_owned()),
+        }
+    }
+}
+
+/// The closing handshake.
+pub(crate) async fn close(socket: &mut Socket) {
+    if socket.close(None).await.is_ok() {
+        while let Some(Ok(_)) = socket.next().await {}
+    }
+}
