@@ -30,7 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::rows::{Kind, Pace};
 use crate::run::Chaos;
-use crate::setup::Engine;
+use crate::setup::{Balance, Engine};
 use crate::soak::Soak;
 use crate::stage::{Plan, Result};
 
@@ -56,6 +56,10 @@ struct Arguments {
     /// Which engine the listeners ask for.
     #[arg(long, global = true, value_enum, default_value = "auto")]
     engine: Engine,
+
+    /// How requests are spread over the backends.
+    #[arg(long, global = true, value_enum, default_value = "least-connections")]
+    balance: Balance,
 
     /// Requests a second.
     #[arg(long, global = true, value_name = "COUNT", default_value_t = 300)]
@@ -157,6 +161,7 @@ async fn carry_out(arguments: Arguments, directory: &Path) -> Result<Vec<String>
         lb: beside("lb", arguments.lb)?,
         backend: beside("backend", arguments.backend)?,
         engine: arguments.engine,
+        balance: arguments.balance,
         per_second: arguments.rate,
         tunnels: arguments.tunnels,
     };

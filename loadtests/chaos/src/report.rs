@@ -135,6 +135,7 @@ fn keep_longest(longest: &mut Option<f64>, after: Duration) {
 pub(crate) struct Report {
     pub(crate) lb: String,
     pub(crate) engine: String,
+    pub(crate) balance: String,
     pub(crate) per_second: u32,
     pub(crate) tunnels: usize,
     pub(crate) cores: usize,
@@ -185,9 +186,9 @@ impl Report {
 
     /// The table, and below it what stands behind its numbers.
     pub(crate) fn markdown(&self) -> String {
-        let Self { lb, engine, per_second, tunnels, cores, .. } = self;
+        let Self { lb, engine, balance, per_second, tunnels, cores, .. } = self;
         let mut text = format!(
-            "# Chaos run\n\n{lb}, `engine: {engine}`, {per_second} requests a second and {tunnels} \
+            "# Chaos run\n\n{lb}, `engine: {engine}`, `balance: {balance}`, {per_second} requests a second and {tunnels} \
              WebSockets, {cores} cores for everything. `make chaos` makes this file.\n\n{}",
             self.table()
         );
@@ -274,6 +275,7 @@ mod tests {
         let report = Report {
             lb: "lb 0".to_owned(),
             engine: "auto".to_owned(),
+            balance: "round_robin".to_owned(),
             per_second: 1,
             tunnels: 1,
             cores: 1,

@@ -9,7 +9,6 @@ use clap::ValueEnum;
 
 use crate::report::{Report, Row};
 use crate::rows::{Kind, Pace};
-use crate::setup::Engine;
 use crate::stage::{BACKENDS, Plan, Result, SETTLE, Stage};
 
 /// What of it is asked for.
@@ -57,10 +56,8 @@ impl Chaos {
 
         let report = Report {
             lb: version(&stage.plan.lb),
-            engine: match stage.plan.engine {
-                Engine::Auto => "auto".to_owned(),
-                Engine::Pingora => "pingora".to_owned(),
-            },
+            engine: stage.plan.engine.key().to_owned(),
+            balance: stage.plan.balance.key().to_owned(),
             per_second: stage.plan.per_second,
             tunnels: stage.plan.tunnels,
             cores: thread::available_parallelism().map_or(1, usize::from),

@@ -36,6 +36,32 @@ pub(crate) enum Engine {
     Pingora,
 }
 
+/// How requests are spread over endpoints. What is slow gets few requests by
+/// the fewest connections; in turns it gets its third, and much has to be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Balance {
+    LeastConnections,
+    RoundRobin,
+}
+
+impl Balance {
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::LeastConnections => "least_connections",
+            Self::RoundRobin => "round_robin",
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Pingora => "pingora",
+        }
+    }
+}
+
 /// Everything that differs between one configuration and another.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -46,6 +72,7 @@ pub(crate) struct Setup {
     pub(crate) https: SocketAddr,
     pub(crate) endpoints: Vec<SocketAddr>,
     pub(crate) engine: Engine,
+    pub(crate) balance: Balance,
     pub(crate) drain_timeout: Duration,
     /// Instead of half of the limit on files.
     pub(crate) max_connections: Option<u32>,
@@ -80,20 +107,18 @@ impl Setup {
             https,
             endpoints,
             engine,
+            balance,
             drain_timeout,
             max_connections,
             generation,
         } = self;
-        let engine = match engine {
-            Engine::Auto => "auto",
-            Engine::Pingora => "pingora",
-        };
+        let (engine, balance) = (engine.key(), balance.key());
         let certificate = quoted(&directory.join("server.pem"));
         let key = quoted(&directory.join("server.key"));
         let access_log = quoted(&directory.join(format!("{name}-access.log")));
         let (drain, read) = (drain_timeout.as_secs(), READ_TIMEOUT.as_secs());
         let request = REQUEST_TIMEOUT.as_secs();
-        let mut upstream = String::from("    balance: least_connections\n    endpoints:\n");
+        let mut upstream = format!("    balance: {balance}\n    endpoints:\n");
         for address in endpoints {
             let _ = writeln!(upstream, "      - {{ address: \"{address}\" }}");
         }
@@ -163,6 +188,7 @@ mod tests {
             https: address,
             endpoints: vec![address],
             engine: Engine::Auto,
+            balance: Balance::LeastConnections,
             drain_timeout: Duration::from_secs(60),
             max_connections: None,
             generation,

@@ -18,7 +18,7 @@ use crate::load::tunnels::Tunnels;
 use crate::load::wire::Wire;
 use crate::load::{Clients, Current, Load};
 use crate::ports::Ports;
-use crate::setup::{Engine, Setup};
+use crate::setup::{Balance, Engine, Setup};
 use crate::tally::Tally;
 use crate::watch::Watch;
 
@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) lb: PathBuf,
     pub(crate) backend: PathBuf,
     pub(crate) engine: Engine,
+    pub(crate) balance: Balance,
     pub(crate) per_second: u32,
     pub(crate) tunnels: usize,
 }
@@ -155,6 +156,7 @@ fn setup(
         https: ports.pick()?,
         endpoints,
         engine: plan.engine,
+        balance: plan.balance,
         drain_timeout: DRAIN_TIMEOUT,
         max_connections: None,
         generation: 0,

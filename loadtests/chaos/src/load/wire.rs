@@ -125,5 +125,7 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    // Some say where to read on.
+    let text = error.to_string();
+    text.split(": http").next().unwrap_or(&text).to_owned()
 }

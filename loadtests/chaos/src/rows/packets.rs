@@ -44,10 +44,9 @@ pub(super) async fn run(
         .arg("--backend")
         .arg(&plan.backend)
         .arg("--engine")
-        .arg(
-            clap::ValueEnum::to_possible_value(&plan.engine)
-                .map_or("auto".into(), |value| value.get_name().to_owned()),
-        )
+        .arg(plan.engine.key())
+        .arg("--balance")
+        .arg(plan.balance.key().replace('_', "-"))
         .arg(format!("--rate={}", plan.per_second))
         .arg(format!("--tunnels={}", plan.tunnels))
         .arg(format!("--namespace-seconds={}", lasts.as_secs().max(1)))
