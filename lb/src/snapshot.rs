@@ -2,6 +2,8 @@
 //! keep to their end.
 
 mod connections;
+mod listeners;
+mod registry;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use crate::limit::{ConcurrencyLimiter, RateLimiter};
 use crate::policy::Table;
 use crate::response::HeaderEdits;
-use crate::tls::{CertificateFiles, CertificateStore, Ticketer};
+use crate::tls::{CertificateFiles, ServerTls};
 use crate::upstream::Upstream;
 use crate::values::{BindAddress, Cidr};
 
@@ -19,6 +21,8 @@ pub use crate::head::HeadLimits;
 pub use connections::{
     ConnectionLimits, Connections, Deadlines, KeepaliveProbes, Pace, ProxyProtocol, SocketOptions,
 };
+pub use listeners::{Listeners, Slot, Slots};
+pub use registry::{ClientTlsIdentity, ConcurrencyIdentity, Kept, LimiterIdentity, Registry};
 
 /// Everything that one configuration says.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub struct Snapshot {
     /// Concurrency counters, by [`ConcurrencyId`](crate::policy::ConcurrencyId).
     pub concurrency: Vec<Arc<ConcurrencyLimiter>>,
     /// Listeners, by [`ListenerId`](crate::policy::ListenerId).
-    pub listeners: Vec<Listener>,
+    pub listeners: Listeners,
     /// How large the head of a request may be.
     pub head_limits: HeadLimits,
     /// Peers whose X-Forwarded-* fields are believed.
@@ -53,6 +57,8 @@ pub struct Limit {
 /// Addresses to accept on, and what holds for their connections.
 #[derive(Debug)]
 pub struct Listener {
+    /// Its number, and its alone for as long as it is used.
+    pub slot: Arc<Slot>,
     /// Its name in the configuration.
     pub name: Arc<str>,
     /// Where to accept.
@@ -68,14 +74,10 @@ pub struct Listener {
 /// A listener's TLS.
 #[derive(Debug)]
 pub struct ListenerTls {
-    /// Our side of handshakes.
-    pub config: Arc<rustls::ServerConfig>,
-    /// The certificates in use.
-    pub certificates: Arc<CertificateStore>,
+    /// Our side of handshakes; the same as before if nothing of it has changed.
+    pub server: Arc<ServerTls>,
     /// The files they came from, in the same order.
     pub files: Vec<CertificateFiles>,
-    /// What makes session tickets.
-    pub tickets: Option<Arc<Ticketer>>,
     /// The files with their secrets; none if the process has its own.
     pub ticket_key_files: Vec<PathBuf>,
     /// Whether endpoints are told whose certificate a client has.
@@ -83,7 +85,7 @@ pub struct ListenerTls {
 }
 
 /// What concerns the process as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Worker threads.
     pub workers: usize,
@@ -91,12 +93,18 @@ pub struct Process {
     pub max_connections: Option<u32>,
     /// The status server.
     pub status: SocketAddr,
+    /// The admin server, if there is one.
+    pub admin: Option<BindAddress>,
+    /// Whether a change of the file is taken up without being asked.
+    pub watch: bool,
     /// The access log.
     pub access_log: AccessLog,
     /// How long /readyz is 503 before accepting stops.
     pub shutdown_delay: Duration,
     /// How long open exchanges may go on after that.
     pub drain_timeout: Duration,
+    /// How long a new process may take to be ready.
+    pub handover_timeout: Duration,
 }
 
 /// Where and how requests are logged.

@@ -14,7 +14,8 @@ use lb::head::{
 };
 use lb::policy::{Action, Client, ListenerId, RequestHead, decide};
 use lb::request::normalise_path;
-use lb::upstream::{Placement, Registry, Tried};
+use lb::snapshot::Registry;
+use lb::upstream::{Placement, Tried};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -23,11 +24,16 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn allocations(work: impl Fn()) -> usize {
     // Once before: lazily built parts are built.
     work();
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..1000 {
-        work();
-    }
-    region.change().allocations
+    // The allocator counts for the whole process, and the harness has a thread of its
+    // own that starts when this one does: what the work allocates, it does each time.
+    let rounds = (0..5).map(|_| {
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..1000 {
+            work();
+        }
+        region.change().allocations
+    });
+    rounds.min().unwrap_or(usize::MAX)
 }
 
 // One test: the allocator counts for the whole process.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lb::compile::compile_text;
-use lb::snapshot::Snapshot;
-use lb::upstream::{Placement, Registry, Tried, Upstream};
+use lb::snapshot::{Registry, Snapshot};
+use lb::upstream::{Placement, Tried, Upstream};
 
 fn snapshot(registry: &Registry, upstreams: &str) -> Snapshot {
     let yaml = format!(
@@ -42,7 +42,8 @@ fn counters_survive_a_change_of_snapshot() {
         &registry,
         r#"api: { endpoints: [{ address: "10.0.0.2:80" }, { address: "10.0.0.1:80", weight: 3 }] }"#,
     );
-    let endpoints = &upstream(&new, "api").endpoints;
+    let members = upstream(&new, "api").members();
+    let endpoints = &members.endpoints;
     assert_eq!([endpoints[0].state.in_flight(), endpoints[1].state.in_flight()], [0, 1]);
     // The busy one is known to be busy.
     let next = upstream(&new, "api").lease(placement(), &Tried::default()).unwrap();
@@ -82,7 +83,7 @@ fn a_lease_is_released_by_a_panic() {
         panic!("in the middle of an exchange");
     }));
     assert!(panicked.is_err());
-    assert_eq!(api.endpoints[0].state.in_flight(), 0);
+    assert_eq!(api.members().endpoints[0].state.in_flight(), 0);
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn ejection_leaves_half_in_and_never_takes_the_last() {
     let mut leases = Vec::new();
     for _ in 0..5 {
         let lease = api.lease(placement(), &tried).unwrap();
-        tried.insert(lease.index());
+        tried.insert(lease.endpoint());
         leases.push(lease);
     }
     for lease in &leases {
@@ -108,4 +109,42 @@ fn ejection_leaves_half_in_and_never_takes_the_last() {
     }
     assert_eq!(api.available(now), 3, "two of five, for half may go");
     assert!(api.lease(placement(), &tried).is_ok(), "when all were tried, one is tried again");
+}
+
+/// The total must not fall back, or the retry budget would close.
+#[test]
+fn members_change_and_leases_and_totals_stay() {
+    let registry = Registry::default();
+    let snapshot = snapshot(
+        &registry,
+        r#"api: { endpoints: [{ address: "10.0.0.1:80" }, { address: "10.0.0.2:80" }] }"#,
+    );
+    let api = upstream(&snapshot, "api");
+    let both = api.members().endpoints.clone();
+    let mut tried = Tried::default();
+    let leases: Vec<_> = (0..2)
+        .map(|_| {
+            let lease = api.lease(placement(), &tried).unwrap();
+            tried.insert(lease.endpoint());
+            lease
+        })
+        .collect();
+    assert_eq!(api.requests(), 2);
+
+    // The first leaves: who was tried is known by itself, not by its place.
+    api.replace_members(vec![both[1].clone()]);
+    assert_eq!(api.requests(), 2);
+    assert!(tried.contains(&both[1].state));
+    let next = api.lease(placement(), &Tried::default()).unwrap();
+    assert_eq!(next.endpoint().id(), both[1].state.id());
+    assert_eq!(both[0].state.in_flight(), 1, "what is open goes on");
+
+    // It comes back, and nothing is counted twice.
+    api.replace_members(both.clone());
+    assert_eq!(api.requests(), 3);
+    api.replace_members(Vec::new());
+    assert_eq!(api.requests(), 3);
+    assert!(api.lease(placement(), &Tried::default()).is_err());
+    drop((leases, next));
+    assert_eq!([both[0].state.in_flight(), both[1].state.in_flight()], [0, 0]);
 }

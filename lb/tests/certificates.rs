@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use lb::compile::{Compiled, compile_text};
-use lb::upstream::Registry;
+use lb::snapshot::Registry;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 

@@ -10,8 +10,8 @@ use lb::compile::compile_text;
 use lb::policy::{Action, Client, ListenerId, RequestHead, Verdict, decide};
 use lb::request::normalise_path;
 use lb::response::Cause;
+use lb::snapshot::Registry;
 use lb::snapshot::Snapshot;
-use lb::upstream::Registry;
 
 fn snapshot(routes: &str) -> Snapshot {
     let yaml = format!(

@@ -10,11 +10,11 @@ use std::alloc::System;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb::compile::compile_text;
-use lb::upstream::Registry;
+use lb::snapshot::Registry;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -82,18 +82,17 @@ virtual_hosts:
     routes: [{{ match: {{ path_prefix: /api/ }}, upstream: origin, rate_limits: [api] }}]
 "#
     );
-    let compiled = compile_text(&yaml, Path::new("."), &|_| None, &Registry::default());
+    let registry = Arc::new(Registry::default());
+    let compiled = compile_text(&yaml, Path::new("."), &|_| None, &registry);
     let snapshot = compiled.snapshot.expect("it compiles");
-    let (started, starts) = mpsc::channel();
+    let options = lb::runtime::Options { config: "never-read.yaml".into(), pid_file: None };
     // Serves until the test's process ends.
-    std::thread::spawn(move || {
-        let started = || {
-            started.send(()).unwrap();
-            Ok(())
-        };
-        lb::runtime::run(snapshot, started).unwrap();
-    });
-    starts.recv_timeout(Duration::from_secs(30)).unwrap();
+    std::thread::spawn(move || lb::runtime::run(snapshot, registry, &options).unwrap());
+    let patience = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < patience, "it never listens");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     address
 }
 

@@ -1,5 +1,9 @@
-//! The status server: what monitoring and orchestration ask.
+//! What monitoring and orchestration ask, and what operators have done.
 
+mod operator;
+mod report;
 mod status;
 
-pub use status::{StatusError, bind_status, serve_status};
+pub use operator::{Desk, ReloadRequests, serve_admin};
+pub use report::{Outcome, ReloadReport, ReportedProblem};
+pub use status::{StatusContext, StatusError, bind_status, serve_status};

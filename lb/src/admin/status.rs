@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
+use super::Desk;
 use crate::engine::Shared;
 
 /// The status server could not start.
@@ -32,40 +33,51 @@ pub fn bind_status(address: SocketAddr) -> Result<TcpListener, StatusError> {
     bind().map_err(|error| StatusError { address, error })
 }
 
+/// What the status server tells of.
+#[derive(Clone)]
+pub struct StatusContext {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Where reloads are remembered.
+    pub desk: Arc<Desk>,
+}
+
 /// Serves until the task is dropped.
-pub async fn serve_status(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
+pub async fn serve_status(listener: TcpListener, context: StatusContext) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .with_state(shared);
+        .with_state(context);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     axum::serve(Reserved { listener, spare: spare() }, router).await
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+async fn metrics(State(StatusContext { shared, .. }): State<StatusContext>) -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (format, shared.metrics.render()).into_response()
 }
 
 /// 200 when requests can be served; 503 while stopping, and until the first
-/// round of checks is over.
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let live = shared.live();
+/// round of checks is over. What a later reload adds does not take it back: the
+/// rest is served.
+async fn ready(State(context): State<StatusContext>) -> Response {
+    let StatusContext { shared, desk } = context;
     let mut reasons = Vec::new();
     if shared.is_draining() {
         reasons.push("the process is stopping".to_owned());
     }
-    for upstream in &live.snapshot.upstreams {
-        if !upstream.shared.first_round.is_over() {
-            reasons.push(format!(
-                "the endpoints of upstream \"{}\" have not been checked yet",
-                upstream.name
-            ));
-        }
-    }
+    reasons.extend(shared.unchecked().into_iter().map(|upstream| {
+        format!("the endpoints of upstream \"{upstream}\" have not been checked yet")
+    }));
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+    let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    if let Some(report) = desk.last()
+        && !report.is_applied()
+    {
+        body["last_reload"] = json!(&*report);
+    }
+    (status, Json(body)).into_response()
 }
 
 /// A listener that still accepts when descriptors run out: it holds one that it

@@ -20,9 +20,36 @@ pub trait Slot {
     fn turn(&self) -> &Turn;
 }
 
+/// What is configured of a picker: all of it that does not depend on who the
+/// endpoints are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Fewest exchanges in flight by weight.
+    LeastConnections,
+    /// Smooth weighted turns.
+    RoundRobin,
+    /// By chance, by weight.
+    Random,
+    /// By a key, on a ring.
+    Hash,
+}
+
+impl Algorithm {
+    /// A picker among these endpoints, each with its stable name and its weight.
+    pub fn picker<'e>(self, endpoints: impl Iterator<Item = (&'e str, u32)> + Clone) -> Picker {
+        match self {
+            Self::LeastConnections => Picker::LeastConnections,
+            Self::RoundRobin => Picker::RoundRobin,
+            Self::Random => Picker::Random,
+            Self::Hash => Picker::Hash(Ring::new(endpoints)),
+        }
+    }
+}
+
 /// How an endpoint is chosen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Picker {
+    #[default]
     /// Fewest exchanges in flight by weight; ties by turns.
     LeastConnections,
     /// Smooth weighted turns.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{WRONG_CONFIG, positioned, print};
 use crate::compile::compile_file;
-use crate::upstream::Registry;
+use crate::snapshot::Registry;
 
 pub(super) fn check(config: &Path) -> ExitCode {
     let compiled = compile_file(config, &Registry::default());

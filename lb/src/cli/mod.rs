@@ -3,10 +3,12 @@
 mod check;
 mod run;
 mod schema;
+mod upgrade;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -28,7 +30,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until told to stop (SIGTERM, SIGQUIT: drain; SIGINT: at once; SIGUSR1: reopen logs)
+    /// Serve until told to stop (SIGTERM, SIGQUIT: drain; SIGINT: at once; SIGHUP: reload;
+    /// SIGUSR2: hand over to a new process; SIGUSR1: reopen logs)
     Run {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -45,6 +48,15 @@ enum Command {
     },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Have a running process hand its sockets over to a new one, started as it was
+    Upgrade {
+        /// The pid file of the running process
+        #[arg(long, value_name = "FILE")]
+        pid_file: PathBuf,
+        /// How long to wait for the new process, in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+        timeout: u64,
+    },
 }
 
 /// Runs what the arguments ask for.
@@ -53,6 +65,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Run { config, pid_file } => run::run(&config, pid_file.as_deref()),
         Command::Check { config } => check::check(&config),
         Command::Schema => schema::schema(),
+        Command::Upgrade { pid_file, timeout } => {
+            upgrade::upgrade(&pid_file, Duration::from_secs(timeout))
+        }
     }
 }
 

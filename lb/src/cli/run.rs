@@ -3,13 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
 use super::{BROKEN, WRONG_CONFIG, positioned};
 use crate::compile::compile_file;
-use crate::runtime;
-use crate::upstream::Registry;
+use crate::runtime::{self, Options};
+use crate::snapshot::Registry;
 
 /// Pingora reports every client that goes away as an error; what matters of it
 /// stands in our access log.
@@ -17,7 +18,7 @@ const DEFAULT_FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_po
 
 pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
     start_log();
-    let registry = Registry::default();
+    let registry = Arc::new(Registry::default());
     let compiled = compile_file(config, &registry);
     for problem in &compiled.problems {
         eprintln!("{}", positioned(config, problem));
@@ -26,25 +27,8 @@ pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
         eprintln!("lb: not started: the configuration has errors");
         return ExitCode::from(WRONG_CONFIG);
     };
-    let started = || match pid_file {
-        Some(path) => std::fs::write(path, format!("{}\n", std::process::id())).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("the pid file {} cannot be written: {error}", path.display()),
-            )
-        }),
-        None => Ok(()),
-    };
-    let ended = runtime::run(snapshot, started);
-    if let Some(path) = pid_file {
-        // Another process may have written its own there in the meantime.
-        if std::fs::read_to_string(path)
-            .is_ok_and(|pid| pid.trim() == std::process::id().to_string())
-        {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-    match ended {
+    let options = Options { config: config.to_owned(), pid_file: pid_file.map(Path::to_owned) };
+    match runtime::run(snapshot, registry, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lb: {error}");

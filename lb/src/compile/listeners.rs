@@ -1,20 +1,21 @@
 //! Listeners.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::connections;
 use super::context::{Context, at};
 use super::{headers, server_tls};
 use crate::config;
-use crate::snapshot::{Listener, Process};
+use crate::snapshot::{Listener, Listeners, Process, Registry};
 use crate::values::BindAddress;
 
 pub(super) fn listeners(
     written: &BTreeMap<String, config::Listener>,
     process: &Process,
+    registry: &Registry,
     context: &mut Context<'_>,
-) -> Vec<Listener> {
+) -> Listeners {
     if written.is_empty() {
         context.missing(at!["listeners"], "there are no listeners; add one under \"listeners\"");
     }
@@ -30,12 +31,19 @@ pub(super) fn listeners(
             );
         }
         for (index, address) in bind.iter().enumerate() {
-            if let BindAddress::Tcp(address) = address
-                && takes(*address, process.status)
-            {
+            if address.overlaps(&BindAddress::Tcp(process.status)) {
                 context.error(
                     at!["listeners", name.as_str(), "bind", index],
                     format!("{address} leaves no port for the status server at {}", process.status),
+                );
+                continue;
+            }
+            if let Some(admin) = &process.admin
+                && address.overlaps(admin)
+            {
+                context.error(
+                    at!["listeners", name.as_str(), "bind", index],
+                    format!("{address} leaves no place for the admin server at {admin}"),
                 );
                 continue;
             }
@@ -54,24 +62,17 @@ pub(super) fn listeners(
             context,
         );
         let edits = without_hsts_on_plain(name, tls.is_some(), edits, context);
+        let name: Arc<str> = name.as_str().into();
         listeners.push(Listener {
-            name: name.as_str().into(),
+            slot: registry.slots.get(&name),
             bind: bind.clone(),
             response_headers: edits,
-            tls: tls.as_ref().and_then(|tls| server_tls::server_tls(name, tls, context)),
+            tls: tls.as_ref().and_then(|tls| server_tls::server_tls(&name, tls, registry, context)),
             connections,
+            name,
         });
     }
-    listeners
-}
-
-/// Whether binding `address` makes `other` unbindable.
-fn takes(address: SocketAddr, other: SocketAddr) -> bool {
-    let overlap = address.is_ipv4() == other.is_ipv4()
-        && (address.ip() == other.ip()
-            || address.ip().is_unspecified()
-            || other.ip().is_unspecified());
-    overlap && address.port() == other.port() && address.port() != 0
+    listeners.into_iter().collect()
 }
 
 /// RFC 6797 §7.2: never over plain HTTP.

@@ -21,8 +21,7 @@ use std::path::Path;
 
 use crate::config::{self, Config, Position, Problem, Problems, Severity};
 use crate::policy::{KeySeed, Table, TableBuilder};
-use crate::snapshot::Snapshot;
-use crate::upstream::Registry;
+use crate::snapshot::{Registry, Snapshot};
 
 use context::Context;
 
@@ -93,6 +92,8 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
         workers,
         max_connections,
         status,
+        admin,
+        reload,
         access_log,
         shutdown,
         client_ip,
@@ -107,13 +108,15 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     if let Some(defaults) = defaults {
         inherit::check_defaults(defaults, context);
     }
-    let process = process::process(workers, max_connections, status, access_log, shutdown, context);
+    let written =
+        process::Written { workers, max_connections, status, admin, reload, access_log, shutdown };
+    let process = process::process(&written, context);
     let head_limits = process::head_limits(defaults.as_ref(), context);
-    let listeners = listeners::listeners(listeners, &process, context);
+    let listeners = listeners::listeners(listeners, &process, registry, context);
     let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), context, registry);
-    let limits = upstreams::limits(rate_limits, context);
+    let limits = upstreams::limits(rate_limits, registry, context);
     let (table, concurrency) =
-        routes::table(virtual_hosts, config, &listeners, &upstreams, &limits, context);
+        routes::table(virtual_hosts, config, &listeners, &upstreams, &limits, registry, context);
 
     Snapshot {
         table,
@@ -129,8 +132,8 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     }
 }
 
-fn table_builder(listeners: usize) -> TableBuilder {
-    TableBuilder::new(listeners, KeySeed(fastrand::u64(..), fastrand::u64(..)))
+fn table_builder(listeners: usize, seed: KeySeed) -> TableBuilder {
+    TableBuilder::new(listeners, seed)
 }
 
 /// The schema of the configuration, as `lb schema` prints it.
@@ -140,5 +143,5 @@ pub fn schema() -> serde_json::Value {
 
 /// A table without hosts, for tests and benchmarks of the decision.
 pub fn empty_table(listeners: usize) -> Table {
-    table_builder(listeners).build()
+    table_builder(listeners, KeySeed(fastrand::u64(..), fastrand::u64(..))).build()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::context::{Context, at};
 use crate::config::{self, Defaults, LogFormat, MaxConnections, Workers};
 use crate::snapshot::{AccessLog, HeadLimits, Process};
+use crate::values::BindAddress;
 
 /// The version of the contract that this program reads.
 const VERSION: u32 = 1;
@@ -25,14 +26,19 @@ pub(super) fn check_version(version: u32, context: &mut Context<'_>) {
     }
 }
 
-pub(super) fn process(
-    workers: &Option<Workers>,
-    max_connections: &Option<MaxConnections>,
-    status: &Option<config::Status>,
-    access_log: &Option<config::AccessLog>,
-    shutdown: &Option<config::Shutdown>,
-    context: &mut Context<'_>,
-) -> Process {
+/// The sections about the process, as they were written.
+pub(super) struct Written<'w> {
+    pub(super) workers: &'w Option<Workers>,
+    pub(super) max_connections: &'w Option<MaxConnections>,
+    pub(super) status: &'w Option<config::Status>,
+    pub(super) admin: &'w Option<config::Admin>,
+    pub(super) reload: &'w Option<config::Reload>,
+    pub(super) access_log: &'w Option<config::AccessLog>,
+    pub(super) shutdown: &'w Option<config::Shutdown>,
+}
+
+pub(super) fn process(written: &Written<'_>, context: &mut Context<'_>) -> Process {
+    let Written { workers, max_connections, status, admin, reload, access_log, shutdown } = written;
     let workers = match workers {
         Some(Workers::Count(count)) => usize::from(*count),
         Some(Workers::Word(_)) | None => {
@@ -59,10 +65,17 @@ pub(super) fn process(
         path: path.filter(|path| *path != "-").map(|path| context.file(path)),
         format: format.unwrap_or(LogFormat::Json),
     };
-    let (delay, drain) = match shutdown {
-        None => (None, None),
-        Some(config::Shutdown { delay, drain_timeout }) => (*delay, *drain_timeout),
+    let (delay, drain, handover) = match shutdown {
+        None => (None, None, None),
+        Some(config::Shutdown { delay, drain_timeout, handover_timeout }) => {
+            (*delay, *drain_timeout, *handover_timeout)
+        }
     };
+    context.positive(at!["shutdown", "handover_timeout"], handover, "must be longer than 0s");
+    let admin = admin.as_ref().map(|config::Admin { address }| address.clone());
+    if let Some(address) = &admin {
+        check_admin(address, status, context);
+    }
     Process {
         workers,
         max_connections: match max_connections {
@@ -70,9 +83,29 @@ pub(super) fn process(
             Some(MaxConnections::Word(_)) | None => None,
         },
         status,
+        admin,
+        watch: reload.as_ref().and_then(|config::Reload { watch }| *watch).unwrap_or(false),
         access_log,
         shutdown_delay: delay.map_or(Duration::ZERO, |span| span.duration()),
         drain_timeout: drain.map_or(Duration::from_secs(30), |span| span.duration()),
+        handover_timeout: handover.map_or(Duration::from_secs(60), |span| span.duration()),
+    }
+}
+
+/// Whoever reaches the admin server operates the process.
+fn check_admin(address: &BindAddress, status: SocketAddr, context: &mut Context<'_>) {
+    if let BindAddress::Tcp(tcp) = address
+        && !tcp.ip().is_loopback()
+    {
+        context.error(
+            at!["admin", "address"],
+            format!(
+                "{address} is no loopback address; use 127.0.0.1:PORT, [::1]:PORT or unix:/path"
+            ),
+        );
+    }
+    if address.overlaps(&BindAddress::Tcp(status)) {
+        context.error(at!["admin", "address"], format!("{address} is the status server's"));
     }
 }
 

@@ -13,19 +13,20 @@ use crate::policy::{
     Forward, HostId, HostSpec, PathMatch, Route, RouteAction, Table, TableBuilder, TableError,
 };
 use crate::response::HeaderEdits;
-use crate::snapshot::{Limit, Listener};
+use crate::snapshot::{Limit, Listeners, Registry};
 use crate::upstream::Upstream;
 
 pub(super) fn table(
     written: &[config::VirtualHost],
     config: &Config,
-    listeners: &[Listener],
+    listeners: &Listeners,
     upstreams: &[Arc<Upstream>],
     limits: &[Limit],
+    registry: &Registry,
     context: &mut Context<'_>,
 ) -> (Table, Vec<Arc<ConcurrencyLimiter>>) {
-    let mut builder = table_builder(listeners.len());
-    let mut scope = Scope::new(config, listeners, upstreams, limits);
+    let mut builder = table_builder(listeners.bound(), registry.key_seed);
+    let mut scope = Scope::new(config, listeners, upstreams, limits, registry);
     let mut first_written: HashMap<HostId, usize> = HashMap::new();
     for (index, host) in written.iter().enumerate() {
         virtual_host(index, host, &mut builder, &mut scope, &mut first_written, context);
@@ -60,14 +61,15 @@ fn virtual_host(
         );
     }
     let name: Arc<str> = hosts.first().map_or_else(String::new, ToString::to_string).into();
-    let host = builder.host(HostSpec { name, response_headers: response_headers.clone() });
+    let host = builder
+        .host(HostSpec { name: Arc::clone(&name), response_headers: response_headers.clone() });
     first_written.insert(host, index);
 
     let served = scope.served_on(listeners.as_deref(), &path, context);
     for &listener in &served {
         for (position, pattern) in hosts.iter().enumerate() {
             if let Err(TableError::DuplicateHost(first)) = builder.name(host, listener, pattern) {
-                let listener = &scope.listeners[listener.0 as usize].name;
+                let listener = scope.listener_name(listener);
                 let line = context.line(&at!["virtual_hosts", first_written[&first], "hosts"]);
                 let message = if first == host {
                     format!("\"{pattern}\" is given twice in this virtual host")
@@ -87,14 +89,15 @@ fn virtual_host(
     let mut reachable = reach::Reachable::default();
     for (position, route) in routes.iter().enumerate() {
         let path = path.join("routes").join(position);
-        let layers = HostLayers { request: &request_headers, response: &response_headers };
+        let layers =
+            HostLayers { name: &name, request: &request_headers, response: &response_headers };
         let Some((matching, route)) = compile_route(route, host, layers, &path, scope, context)
         else {
             continue;
         };
         if let RouteAction::Redirect(redirect) = &route.action {
             let served = served.iter().filter_map(|listener| {
-                let name = &*scope.listeners[listener.0 as usize].name;
+                let name = scope.listener_name(*listener);
                 Some((name, scope.config.listeners.get(name)?))
             });
             if let Some(listener) =
@@ -126,6 +129,7 @@ fn virtual_host(
 /// What a virtual host hands down to its routes.
 #[derive(Clone, Copy)]
 struct HostLayers<'h> {
+    name: &'h Arc<str>,
     request: &'h HeaderEdits,
     response: &'h HeaderEdits,
 }
@@ -233,16 +237,19 @@ fn compile_route(
         check_key(key.as_ref(), path.join("max_concurrent").join("key"), context);
     }
     let charges = scope.charges(rate_limits, path, context);
-    let concurrency = max_concurrent.as_ref().map(|limit| scope.concurrency(limit));
-
     let matching = matching?;
-    let name = name.clone().unwrap_or_else(|| match &matching {
-        PathMatch::Exact(path) => format!("= {path}"),
-        PathMatch::Prefix(prefix) => prefix.clone(),
-        PathMatch::Regex(pattern) => format!("~ {pattern}"),
-    });
+    let name: Arc<str> = name
+        .clone()
+        .unwrap_or_else(|| match &matching {
+            PathMatch::Exact(path) => format!("= {path}"),
+            PathMatch::Prefix(prefix) => prefix.clone(),
+            PathMatch::Regex(pattern) => format!("~ {pattern}"),
+        })
+        .into();
+    let concurrency =
+        max_concurrent.as_ref().map(|limit| scope.concurrency(limit, layers.name, &name));
     let route = Route {
-        name: name.into(),
+        name,
         host,
         conditions: conditions?,
         action: action?,

@@ -1,26 +1,28 @@
 //! What routes refer to by name: upstreams, limits, listeners.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::StatusCode;
 
 use super::context::{Context, at};
-use super::upstreams::parts;
-use crate::config::{self, Config, OneOrMany, Path};
+use super::upstreams::key_or_client;
+use crate::config::{self, Config, Path};
 use crate::limit::ConcurrencyLimiter;
 use crate::policy::{Charge, Concurrency, ConcurrencyId, LimitId, ListenerId, UpstreamId};
-use crate::snapshot::{Limit, Listener};
+use crate::snapshot::{ConcurrencyIdentity, Limit, Listeners, Registry};
 use crate::upstream::Upstream;
-use crate::values::KeyPart;
 
 /// What routes refer to, and what of it is used.
 pub(super) struct Scope<'s> {
     pub(super) config: &'s Config,
-    pub(super) listeners: &'s [Listener],
+    pub(super) listeners: &'s Listeners,
     pub(super) upstreams: &'s [Arc<Upstream>],
     limits: &'s [Limit],
+    registry: &'s Registry,
     counters: Vec<Arc<ConcurrencyLimiter>>,
+    /// How many routes of a host have had a name, of those with a counter.
+    named: HashMap<(Arc<str>, Arc<str>), usize>,
     used_listeners: HashSet<ListenerId>,
     used_upstreams: HashSet<usize>,
     used_limits: HashSet<usize>,
@@ -29,16 +31,19 @@ pub(super) struct Scope<'s> {
 impl<'s> Scope<'s> {
     pub(super) fn new(
         config: &'s Config,
-        listeners: &'s [Listener],
+        listeners: &'s Listeners,
         upstreams: &'s [Arc<Upstream>],
         limits: &'s [Limit],
+        registry: &'s Registry,
     ) -> Self {
         Self {
             config,
             listeners,
             upstreams,
             limits,
+            registry,
             counters: Vec::new(),
+            named: HashMap::new(),
             used_listeners: HashSet::new(),
             used_upstreams: HashSet::new(),
             used_limits: HashSet::new(),
@@ -60,26 +65,31 @@ impl<'s> Scope<'s> {
         let path = path.join("listeners");
         let mut found = Vec::new();
         match names {
-            None => found.extend((0..self.listeners.len() as u32).map(ListenerId)),
+            None => found.extend(self.listeners.iter().map(|listener| listener.slot.id())),
             Some([]) => {
                 context.missing(path, "name at least one listener, or leave the key out for all");
             }
             Some(names) => {
                 for (index, name) in names.iter().enumerate() {
-                    let listener = self.listeners.iter().position(|l| *l.name == **name);
-                    let Some(listener) = listener.map(|index| ListenerId(index as u32)) else {
+                    let Some(listener) = self.listeners.named(name) else {
                         let path = path.join(index);
                         context.unknown_name(path, "listeners", "listener", name);
                         continue;
                     };
-                    if !found.contains(&listener) {
-                        found.push(listener);
+                    let id = listener.slot.id();
+                    if !found.contains(&id) {
+                        found.push(id);
                     }
                 }
             }
         }
         self.used_listeners.extend(&found);
         found
+    }
+
+    /// The name of a listener.
+    pub(super) fn listener_name(&self, id: ListenerId) -> &str {
+        self.listeners.get(id).map_or("", |listener| &listener.name)
     }
 
     /// The upstream that the value at `path` names.
@@ -128,17 +138,24 @@ impl<'s> Scope<'s> {
         charges
     }
 
-    /// A counter of its own for a route.
-    pub(super) fn concurrency(&mut self, written: &config::MaxConcurrent) -> Concurrency {
+    /// A counter of its own for a route, by the names of its host and itself.
+    pub(super) fn concurrency(
+        &mut self,
+        written: &config::MaxConcurrent,
+        host: &Arc<str>,
+        route: &Arc<str>,
+    ) -> Concurrency {
         let config::MaxConcurrent { key, limit, status } = written;
         let id = ConcurrencyId(self.counters.len() as u32);
-        self.counters.push(Arc::default());
-        Concurrency {
-            id,
-            key: key_or_client(key.as_ref()),
-            limit: *limit,
-            status: refusal(*status),
-        }
+        let (host, route) = (Arc::clone(host), Arc::clone(route));
+        let occurrence = self.named.entry((Arc::clone(&host), Arc::clone(&route))).or_default();
+        let key = key_or_client(key.as_ref());
+        let identity =
+            ConcurrencyIdentity { host, route, occurrence: *occurrence, key: Arc::clone(&key) };
+        *occurrence += 1;
+        self.counters
+            .push(self.registry.concurrency.get_or_make(identity, ConcurrencyLimiter::default));
+        Concurrency { id, key, limit: *limit, status: refusal(*status) }
     }
 
     /// Warns about what no route or virtual host refers to. Silent when there
@@ -163,8 +180,8 @@ impl<'s> Scope<'s> {
                 );
             }
         }
-        for (index, listener) in self.listeners.iter().enumerate() {
-            if !self.used_listeners.contains(&ListenerId(index as u32)) {
+        for listener in self.listeners.iter() {
+            if !self.used_listeners.contains(&listener.slot.id()) {
                 let name = &*listener.name;
                 context.warn(
                     at!["listeners", name],
@@ -173,10 +190,6 @@ impl<'s> Scope<'s> {
             }
         }
     }
-}
-
-fn key_or_client(key: Option<&OneOrMany<KeyPart>>) -> Arc<[KeyPart]> {
-    key.map_or_else(|| Arc::from([KeyPart::ClientIp]), parts)
 }
 
 fn refusal(status: Option<u16>) -> StatusCode {

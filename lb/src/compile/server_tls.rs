@@ -1,24 +1,26 @@
 //! TLS of a listener: certificates, names, keys, clients' certificates.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::context::{Context, at};
 use crate::config::{
     self, Alpn, Certificate, ClientAuthMode, Path, TlsVersion, UnknownSni, did_you_mean,
 };
-use crate::snapshot::ListenerTls;
+use crate::snapshot::{ListenerTls, Registry};
 use crate::tls::{
     self, CertificateFiles, CipherSuiteName, ClientAuth, KeyExchangeName, LoadedCertificate,
-    ProcessSecret, ServerTls, ServerTlsError, ServerTlsSettings, TicketSecret, TicketSource,
+    ProcessSecret, ServerTlsError, ServerTlsSettings, TicketSecret, TicketSource,
 };
 
 /// How long before its end a certificate is worth a word.
 const EXPIRY_NOTICE_DAYS: i64 = 14;
 
 pub(super) fn server_tls(
-    name: &str,
+    name: &Arc<str>,
     written: &config::ListenerTls,
+    registry: &Registry,
     context: &mut Context<'_>,
 ) -> Option<ListenerTls> {
     let config::ListenerTls {
@@ -31,7 +33,7 @@ pub(super) fn server_tls(
         client_auth,
         ticket_key_files,
     } = written;
-    let path = at!["listeners", name, "tls"];
+    let path = at!["listeners", &**name, "tls"];
     if certificates.is_empty() {
         context.missing(path.join("certificates"), "a TLS listener needs at least one certificate");
         return None;
@@ -93,15 +95,18 @@ pub(super) fn server_tls(
         client_auth: auth?,
         tickets: tickets?,
     };
-    match tls::server_config(settings) {
-        Ok(ServerTls { config, certificates, tickets }) => Some(ListenerTls {
-            config,
-            certificates,
-            files,
-            tickets,
-            ticket_key_files: key_files,
-            forward_identity,
-        }),
+    let chains: Vec<_> =
+        settings.certificates.iter().map(|loaded| loaded.key.cert.clone()).collect();
+    let server = registry.server_tls.get_or_try_make(
+        (Arc::clone(name), settings.digest()),
+        // Its files may have changed, been taken up, and changed back.
+        |known| known.certificates.presents(&chains),
+        || tls::server_config(settings),
+    );
+    match server {
+        Ok(server) => {
+            Some(ListenerTls { server, files, ticket_key_files: key_files, forward_identity })
+        }
         Err(error) => {
             let path = key_at_fault(&error).iter().fold(path, |path, key| path.join(*key));
             context.error(path, error.to_string());

@@ -1,20 +1,22 @@
 //! Upstreams and rate limits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::context::{Context, at};
 use super::{inherit, server_tls};
-use crate::balance::{Picker, Ring};
+use crate::balance::Algorithm;
 use crate::config::{
     self, Balance, Defaults, HealthCheckKind, OneOrMany, Path, SendProxy, StatusItem,
 };
 use crate::limit::RateLimiter;
-use crate::snapshot::Limit;
+use crate::snapshot::{Limit, LimiterIdentity, Registry};
 use crate::tls;
 use crate::upstream::{
-    CheckKind, CheckSettings, Endpoint, HttpCheck, Protocol, Registry, TlsIdentity, Upstream,
+    CheckKind, CheckSettings, Endpoint, HttpCheck, Members, Protocol, TlsIdentity, Upstream,
     UpstreamTls,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
@@ -22,26 +24,23 @@ use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 /// As many keys as nginx's 10 MB zone holds on 64 bits.
 const DEFAULT_MAX_KEYS: u32 = 80_000;
 
-/// The client sides of TLS by whom they trust, whom they are, and what they speak.
-type TlsClients = HashMap<(Option<TlsIdentity>, Vec<Vec<u8>>), Arc<rustls::ClientConfig>>;
-
 pub(super) fn upstreams(
     written: &BTreeMap<String, config::Upstream>,
     defaults: Option<&Defaults>,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Vec<Arc<Upstream>> {
-    let mut clients = TlsClients::new();
     written
         .iter()
         .map(|(name, upstream)| {
-            Arc::new(compile_upstream(name, upstream, defaults, &mut clients, context, registry))
+            Arc::new(compile_upstream(name, upstream, defaults, context, registry))
         })
         .collect()
 }
 
 pub(super) fn limits(
     written: &BTreeMap<String, config::RateLimit>,
+    registry: &Registry,
     context: &mut Context<'_>,
 ) -> Vec<Limit> {
     written
@@ -49,9 +48,17 @@ pub(super) fn limits(
         .map(|(name, limit)| {
             let config::RateLimit { key, rate, burst, status: _, max_keys } = limit;
             check_key(key.as_ref(), at!["rate_limits", name.as_str(), "key"], context);
+            let identity = LimiterIdentity {
+                name: name.clone(),
+                rate: *rate,
+                burst: burst.unwrap_or(0),
+                max_keys: max_keys.unwrap_or(DEFAULT_MAX_KEYS),
+                key: key_or_client(key.as_ref()),
+            };
+            let LimiterIdentity { rate, burst, max_keys, .. } = identity;
             let limiter =
-                RateLimiter::new(*rate, burst.unwrap_or(0), max_keys.unwrap_or(DEFAULT_MAX_KEYS));
-            Limit { name: name.as_str().into(), limiter: Arc::new(limiter) }
+                registry.limiters.get_or_make(identity, || RateLimiter::new(rate, burst, max_keys));
+            Limit { name: name.as_str().into(), limiter }
         })
         .collect()
 }
@@ -60,7 +67,6 @@ fn compile_upstream(
     name: &str,
     written: &config::Upstream,
     defaults: Option<&Defaults>,
-    clients: &mut TlsClients,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Upstream {
@@ -97,7 +103,7 @@ fn compile_upstream(
             continue;
         }
         let weight = u32::from(weight.unwrap_or(1));
-        compiled.push(Endpoint { weight, state: registry.endpoint(&name, address) });
+        compiled.push(Endpoint { weight, state: registry.upstreams.endpoint(&name, address) });
     }
 
     inherit::check_times(
@@ -120,13 +126,11 @@ fn compile_upstream(
             Arc::new([])
         }
     };
-    let picker = match balance {
-        Balance::LeastConnections => Picker::LeastConnections,
-        Balance::RoundRobin => Picker::RoundRobin,
-        Balance::Random => Picker::Random,
-        Balance::IpHash | Balance::ConsistentHash => Picker::Hash(Ring::new(
-            compiled.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight)),
-        )),
+    let algorithm = match balance {
+        Balance::LeastConnections => Algorithm::LeastConnections,
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::Random => Algorithm::Random,
+        Balance::IpHash | Balance::ConsistentHash => Algorithm::Hash,
     };
 
     let protocol = match protocol.unwrap_or(config::Protocol::Http) {
@@ -139,13 +143,13 @@ fn compile_upstream(
     let default_keepalive = defaults.and_then(|defaults| defaults.keepalive.as_ref());
     let default_retry = defaults.and_then(|defaults| defaults.retry.as_ref());
     let (max_idle, idle_timeout) = inherit::keepalive(&[keepalive.as_ref(), default_keepalive]);
-    let shared = registry.shared(&name);
+    let shared = registry.upstreams.shared(&name);
     Upstream {
-        picker,
+        algorithm,
         hash_key,
-        endpoints: compiled,
+        members: ArcSwap::from_pointee(Members::new(compiled, algorithm)),
         protocol,
-        tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, clients, context),
+        tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, context, registry),
         send_proxy: match send_proxy {
             Some(SendProxy::V2) => true,
             None => false,
@@ -170,8 +174,8 @@ fn upstream_tls(
     protocol: Protocol,
     endpoints: &[config::Endpoint],
     path: &Path,
-    clients: &mut TlsClients,
     context: &mut Context<'_>,
+    registry: &Registry,
 ) -> Option<UpstreamTls> {
     let (upstream, path) = (path, path.join("tls"));
     if !protocol.is_tls() {
@@ -229,15 +233,8 @@ fn upstream_tls(
     let alpn = if protocol.is_http2() { vec![b"h2".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     let presented = presented?;
     let certificate = presented.as_ref().map(|(_, loaded)| loaded);
-    let client = match tls::client_config(authorities.as_deref(), certificate, alpn.clone()) {
-        Ok(client) => client,
-        Err(error) => {
-            context.error(path.join("ca"), error.to_string());
-            return None;
-        }
-    };
-    let authorities = authorities.map(|authorities| tls::certificates_to_pem(&authorities));
-    let certificate = match presented.map(|(files, _)| tls::pair_to_pem(&files)) {
+    let pem = authorities.as_deref().map(tls::certificates_to_pem);
+    let pair = match presented.as_ref().map(|(files, _)| tls::pair_to_pem(files)) {
         None => None,
         Some(Ok(pair)) => Some(pair),
         Some(Err(error)) => {
@@ -245,11 +242,27 @@ fn upstream_tls(
             return None;
         }
     };
-    let identity = (authorities.is_some() || certificate.is_some())
-        .then_some(TlsIdentity { authorities, certificate });
-    // Upstreams that are alike in this resume each other's sessions.
-    let client = Arc::clone(clients.entry((identity.clone(), alpn)).or_insert(client));
-    Some(UpstreamTls { identity, server_name, client })
+    let identity = (pem.is_some() || pair.is_some())
+        .then_some(TlsIdentity { authorities: pem, certificate: pair });
+    // Upstreams that are alike in this resume each other's sessions, and those of
+    // the snapshot before.
+    let trusted = tls::trusted(authorities);
+    let made_of = (identity.clone(), tls::digest_of(&trusted), alpn.clone());
+    let client = registry.client_tls.get_or_try_make(
+        made_of,
+        |_| true,
+        || tls::client_config(&trusted, certificate, alpn),
+    );
+    match client {
+        Ok(client) => {
+            let identity_digest = identity.as_ref().map(TlsIdentity::digest);
+            Some(UpstreamTls { identity, identity_digest, server_name, client })
+        }
+        Err(error) => {
+            context.error(path.join("ca"), error.to_string());
+            None
+        }
+    }
 }
 
 /// Pingora asks for such a name, and verifies it, with `-` for `_` in its first
@@ -358,6 +371,11 @@ pub(super) fn check_key(key: Option<&OneOrMany<KeyPart>>, path: Path, context: &
     {
         context.missing(path, "name at least one part: client_ip, host, path, uri or header:NAME");
     }
+}
+
+/// What is counted by; the client's address if nothing is said.
+pub(super) fn key_or_client(key: Option<&OneOrMany<KeyPart>>) -> Arc<[KeyPart]> {
+    key.map_or_else(|| Arc::from([KeyPart::ClientIp]), parts)
 }
 
 pub(super) fn parts(key: &OneOrMany<KeyPart>) -> Arc<[KeyPart]> {

@@ -37,7 +37,7 @@ pub use policy::{
     Budget, Defaults, HeaderEdits, Keepalive, Limits, PassiveHealth, Retry, RetryOn, Timeouts,
 };
 pub use problem::{Problem, Problems, Severity, did_you_mean};
-pub use process::{AccessLog, ClientIp, LogFormat, Shutdown, Status, Workers};
+pub use process::{AccessLog, Admin, ClientIp, LogFormat, Reload, Shutdown, Status, Workers};
 pub use routes::{Match, Redirect, RedirectScheme, Route, RouteLimits, VirtualHost};
 pub use upstreams::{
     Balance, Endpoint, HealthCheck, HealthCheckKind, Protocol, SendProxy, StatusItem, Upstream,
@@ -58,6 +58,10 @@ pub struct Config {
     pub max_connections: Option<MaxConnections>,
     /// The read-only status server: /metrics, /healthz, /readyz.
     pub status: Option<Status>,
+    /// The server for those who operate the process: reload. Off if omitted.
+    pub admin: Option<Admin>,
+    /// When this file is read again.
+    pub reload: Option<Reload>,
     /// Where and how requests are logged.
     pub access_log: Option<AccessLog>,
     /// How the process stops.

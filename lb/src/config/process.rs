@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::values::{Cidr, Span, TcpAddress};
+use crate::values::{BindAddress, Cidr, Span, TcpAddress};
 
 /// `auto`, or how many worker threads.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -29,6 +29,22 @@ pub enum WorkersWord {
 pub struct Status {
     /// IP:PORT to serve /metrics, /healthz and /readyz on; port 0 picks one.
     pub address: Option<TcpAddress>,
+}
+
+/// The server for those who operate the process.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// A loopback address, or unix:/path; port 0 picks one.
+    pub address: BindAddress,
+}
+
+/// When the configuration is read again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {
+    /// Also when the file changes, without being asked.
+    pub watch: Option<bool>,
 }
 
 /// Where and how requests are logged.
@@ -59,6 +75,8 @@ pub struct Shutdown {
     pub delay: Option<Span>,
     /// How long open exchanges may go on after that.
     pub drain_timeout: Option<Span>,
+    /// How long a new process may take to be ready when this one hands over.
+    pub handover_timeout: Option<Span>,
 }
 
 /// How the address of the client is found.

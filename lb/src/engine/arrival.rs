@@ -101,8 +101,11 @@ fn decide<M: Message>(
         target: target.origin_form,
         headers: message,
     };
-    let client =
-        Client { address: exchange.client, listener: connection.listener, tls: connection.tls };
+    let client = Client {
+        address: exchange.client,
+        listener: connection.era.listener(),
+        tls: connection.tls,
+    };
     let table = &live.snapshot.table;
     let verdict = policy::decide(table, &head, &client);
     exchange.host = verdict.host;

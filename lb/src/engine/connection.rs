@@ -4,17 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use crate::policy::ListenerId;
+use super::{Era, Live};
 use crate::response::Cause;
+use crate::snapshot::Listener;
 use crate::tls::ClientIdentity;
 
 /// A connection from a client.
 #[derive(Debug)]
 pub struct Connection {
-    /// The listener that accepted it.
-    pub listener: ListenerId,
-    /// The listener's name.
-    pub listener_name: Arc<str>,
+    /// The listener that accepted it, as it was.
+    pub era: Arc<Era>,
     /// Whether it is over TLS.
     pub tls: bool,
     /// Both ends; those of the PROXY header where one was believed.
@@ -50,16 +49,9 @@ impl Ends {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(
-        listener: ListenerId,
-        listener_name: Arc<str>,
-        ends: Ends,
-        tls: bool,
-        identity: Option<ClientIdentity>,
-    ) -> Self {
+    pub fn new(era: Arc<Era>, ends: Ends, tls: bool, identity: Option<ClientIdentity>) -> Self {
         Self {
-            listener,
-            listener_name,
+            era,
             tls,
             ends,
             peer_text: ends.peer.to_string().into(),
@@ -67,6 +59,12 @@ impl Connection {
             linger: AtomicBool::new(false),
             fault: AtomicU8::new(NO_FAULT),
         }
+    }
+
+    /// What a snapshot says of its listener. `None`: nothing, which does not
+    /// happen with the snapshot of [`Era::live`].
+    pub(super) fn listener<'l>(&self, live: &'l Live) -> Option<&'l Listener> {
+        live.snapshot.listeners.get(self.era.listener())
     }
 
     /// Asks for a lingering close: a response was sent while the request was

@@ -11,6 +11,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::Era;
+use crate::upstream::EndpointState;
 
 tokio::task_local! {
     static CURRENT: Arc<Deadline>;
@@ -28,6 +32,8 @@ struct State {
     /// The upstream socket of the attempt that runs.
     socket: Option<RawFd>,
     hit: bool,
+    /// The endpoint of the attempt that runs, or of the last.
+    endpoint: Option<Arc<EndpointState>>,
 }
 
 impl Deadline {
@@ -50,6 +56,15 @@ impl Deadline {
         if state.at.is_some() {
             state.at = Some(at);
         }
+    }
+
+    /// Names the endpoint of an attempt.
+    pub fn uses(&self, endpoint: &Arc<EndpointState>) {
+        self.state.lock().endpoint = Some(Arc::clone(endpoint));
+    }
+
+    fn is_cut(&self) -> bool {
+        self.state.lock().endpoint.as_ref().is_some_and(|endpoint| endpoint.is_cut())
     }
 
     /// Names the socket that the deadline shuts down. It must stay open until
@@ -104,14 +119,30 @@ impl Deadline {
 }
 
 /// Drives an exchange, with a deadline that [`Deadline::current`] finds.
-pub(super) async fn with_deadline<F: Future>(exchange: F) -> F::Output {
+///
+/// `cuts` tells when connections or endpoints are cut, and `era` is that of the
+/// exchange's connection: one that is cut is dropped.
+pub(super) async fn with_deadline<F: Future>(
+    exchange: F,
+    era: Option<&Era>,
+    mut cuts: watch::Receiver<u64>,
+) -> Option<F::Output> {
     let deadline = Arc::new(Deadline::default());
     let exchange = CURRENT.scope(Arc::clone(&deadline), exchange);
     tokio::pin!(exchange);
     let timer = tokio::time::sleep_until(tokio::time::Instant::now());
     tokio::pin!(timer);
     let mut set_for = None;
-    std::future::poll_fn(move |context| {
+    let cut = async {
+        // Err: nobody is left who would cut anything.
+        while cuts.changed().await.is_ok() {
+            if deadline.is_cut() || era.is_some_and(Era::is_cut) {
+                return;
+            }
+        }
+        std::future::pending().await
+    };
+    let bounded = std::future::poll_fn(|context| {
         // The exchange first: what is done is never cut off.
         if let Poll::Ready(output) = exchange.as_mut().poll(context) {
             return Poll::Ready(output);
@@ -128,8 +159,12 @@ pub(super) async fn with_deadline<F: Future>(exchange: F) -> F::Output {
             }
         }
         Poll::Pending
-    })
-    .await
+    });
+    tokio::select! {
+        biased;
+        output = bounded => Some(output),
+        () = cut => None,
+    }
 }
 
 #[cfg(test)]
@@ -141,18 +176,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_armed_deadline_is_hit_and_a_disarmed_one_is_not() {
         let waited = |disarm: bool| async move {
-            with_deadline(async move {
-                let deadline = Deadline::current().unwrap();
-                deadline.arm(Instant::now() + Duration::from_millis(1));
-                if disarm {
-                    deadline.disarm();
-                }
-                std::thread::sleep(Duration::from_millis(2));
-                tokio::task::yield_now().await;
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                deadline.is_hit()
-            })
+            with_deadline(
+                async move {
+                    let deadline = Deadline::current().unwrap();
+                    deadline.arm(Instant::now() + Duration::from_millis(1));
+                    if disarm {
+                        deadline.disarm();
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    deadline.is_hit()
+                },
+                None,
+                watch::channel(0).1,
+            )
             .await
+            .unwrap()
         };
         assert!(waited(false).await);
         assert!(!waited(true).await);

@@ -22,9 +22,8 @@ impl<'e> Edits<'e> {
         let (Some(live), Some(connection)) = (&exchange.live, &exchange.connection) else {
             return Self::NONE;
         };
-        let listener = &live.snapshot.listeners[connection.listener.0 as usize];
         Self {
-            outer: Some(&listener.response_headers),
+            outer: connection.listener(live).map(|listener| &listener.response_headers),
             inner: match (exchange.route(), exchange.host) {
                 (Some(route), _) => Some(&route.response_headers),
                 (None, Some(host)) => Some(&live.snapshot.table.host(host).response_headers),

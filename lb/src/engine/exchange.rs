@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answer::Answer;
 use super::{Connection, Deadline, Live};
 use crate::limit::Permit;
+use crate::observe::RouteSeries;
 use crate::policy::{Forward, HostId, Route, RouteAction, RouteId};
 use crate::response::Cause;
-use crate::upstream::{EndpointState, Lease, Tried};
+use crate::upstream::{EndpointState, Lease, Tried, Upstream};
 
 /// Everything that is particular to one exchange.
 pub(crate) struct Exchange {
@@ -22,6 +23,8 @@ pub(crate) struct Exchange {
     pub(super) time: SystemTime,
     /// The snapshot it was decided with; kept to its end.
     pub(super) live: Option<Arc<Live>>,
+    /// What is kept of it when it is not.
+    released: Option<Box<Labels>>,
     /// `timeouts.request` on the Pingora engine, which must be cut off from outside.
     pub(super) deadline: Option<Arc<Deadline>>,
     /// `timeouts.request` in the lane, which looks at it; `None` once a response began.
@@ -83,6 +86,7 @@ impl Exchange {
             started: now,
             time,
             live: None,
+            released: None,
             deadline: None,
             due: None,
             request_id: String::new(),
@@ -115,6 +119,14 @@ impl Exchange {
             error: None,
         }
     }
+}
+
+/// What metrics and the log call an exchange by.
+pub(super) struct Labels {
+    pub(super) series: Arc<RouteSeries>,
+    pub(super) access_log: bool,
+    pub(super) host: Option<Arc<str>>,
+    pub(super) route: Option<Arc<str>>,
 }
 
 /// Records that a worker keeps for its next requests.
@@ -164,6 +176,12 @@ impl Exchange {
         }
     }
 
+    /// Where the request is forwarded to, when it is.
+    pub(super) fn upstream(&self) -> Option<&Upstream> {
+        let forward = self.forward()?;
+        Some(&self.live.as_ref()?.upstreams[forward.upstream.index()].upstream)
+    }
+
     /// What is left until `timeouts.request`; it counts from the last byte of
     /// the request that came.
     pub(super) fn remaining(&self, request_timeout: Duration, now: Instant) -> Duration {
@@ -172,6 +190,30 @@ impl Exchange {
             (None, Some(due)) => due.saturating_duration_since(now),
             (None, None) => request_timeout,
         }
+    }
+
+    /// Whether a reload took its listener or its endpoint away, and its time is over.
+    pub(super) fn is_cut(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.endpoint().is_cut())
+            || self.connection.as_ref().is_some_and(|connection| connection.era.is_cut())
+    }
+
+    /// What it is called by, when it keeps no snapshot.
+    pub(super) fn released(&self) -> Option<&Labels> {
+        self.released.as_deref()
+    }
+
+    /// A tunnel begins: what it keeps of the snapshot is its labels.
+    pub(super) fn release(&mut self) {
+        let Some(live) = self.live.take() else { return };
+        let table = &live.snapshot.table;
+        let route = self.route.map(|route| table.route(route));
+        self.released = Some(Box::new(Labels {
+            series: Arc::clone(live.series(self.route)),
+            access_log: route.is_none_or(|route| route.access_log),
+            host: self.host.map(|host| Arc::clone(&table.host(host).name)),
+            route: route.map(|route| Arc::clone(&route.name)),
+        }));
     }
 
     /// Whether `timeouts.request` is over and no response has begun.

@@ -63,7 +63,7 @@ impl<'e> Forwarding<'e> {
     pub(super) fn new(exchange: &'e Exchange, version: Version) -> Option<Self> {
         let connection = exchange.connection.as_deref()?;
         let live = exchange.live.as_ref()?;
-        let tls = live.snapshot.listeners[connection.listener.0 as usize].tls.as_ref();
+        let tls = connection.listener(live).and_then(|listener| listener.tls.as_ref());
         Some(Self {
             exchange,
             connection,

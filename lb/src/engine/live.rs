@@ -1,12 +1,13 @@
 //! The snapshot that is live, with what the engines keep beside it.
 
-use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use prometheus::IntCounter;
+use tokio::sync::watch;
 
+use super::exchange::Exchange;
 use crate::observe::{AccessLog, Metrics, RouteSeries, SnapshotSource, UpstreamSeries};
 use crate::policy::RouteId;
 use crate::snapshot::Snapshot;
@@ -20,8 +21,8 @@ pub struct Live {
     pub upstreams: Vec<LiveUpstream>,
     /// Refusals, by limit index.
     pub refusals: Vec<IntCounter>,
-    routes: Vec<RouteSeries>,
-    unrouted: RouteSeries,
+    routes: Vec<Arc<RouteSeries>>,
+    unrouted: Arc<RouteSeries>,
 }
 
 /// An upstream and what the Pingora engine needs for it.
@@ -30,11 +31,6 @@ pub struct LiveUpstream {
     pub upstream: Arc<Upstream>,
     /// Its metrics.
     pub series: UpstreamSeries,
-    /// Keeps its pooled connections apart from those of other upstreams that
-    /// have an endpoint in common.
-    pub pool_key: u64,
-    /// Hashes what connections begin with into keys of the pool.
-    pub header_keys: RandomState,
 }
 
 impl Live {
@@ -45,19 +41,13 @@ impl Live {
             .upstreams
             .iter()
             .zip(metrics.upstreams(&snapshot))
-            .enumerate()
-            .map(|(index, (upstream, series))| LiveUpstream {
-                upstream: Arc::clone(upstream),
-                series,
-                pool_key: index as u64,
-                header_keys: RandomState::new(),
-            })
+            .map(|(upstream, series)| LiveUpstream { upstream: Arc::clone(upstream), series })
             .collect();
         Self { upstreams, refusals: metrics.limits(&snapshot), routes, unrouted, snapshot }
     }
 
     /// The metrics of a route, or of requests that no route took.
-    pub fn series(&self, route: Option<RouteId>) -> &RouteSeries {
+    pub fn series(&self, route: Option<RouteId>) -> &Arc<RouteSeries> {
         route.and_then(|route| self.routes.get(route.index())).unwrap_or(&self.unrouted)
     }
 }
@@ -66,6 +56,10 @@ impl Live {
 pub struct Shared {
     live: ArcSwap<Live>,
     draining: AtomicBool,
+    /// Every upstream of some snapshot had been checked.
+    ready: AtomicBool,
+    /// Counts up when connections or exchanges are cut.
+    cuts: watch::Sender<u64>,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// Where exchanges are logged.
@@ -78,6 +72,8 @@ impl Shared {
         Self {
             live: ArcSwap::from_pointee(live),
             draining: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            cuts: watch::channel(0).0,
             metrics,
             access_log,
         }
@@ -93,10 +89,42 @@ impl Shared {
         self.live.store(Arc::new(live));
     }
 
+    /// The upstreams of the first snapshot that have not been checked yet. None,
+    /// once all have been.
+    pub fn unchecked(&self) -> Vec<Arc<str>> {
+        if self.ready.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let live = self.live();
+        let unchecked: Vec<Arc<str>> = (live.snapshot.upstreams.iter())
+            .filter(|upstream| !upstream.shared.first_round.is_over())
+            .map(|upstream| Arc::clone(&upstream.name))
+            .collect();
+        self.ready.fetch_or(unchecked.is_empty(), Ordering::Relaxed);
+        unchecked
+    }
+
+    /// Eras or endpoints are cut: whoever has to do with them looks.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|count| *count += 1);
+    }
+
+    /// Resolves whenever something is cut.
+    pub(super) fn cuts(&self) -> watch::Receiver<u64> {
+        self.cuts.subscribe()
+    }
+
     /// Says that the process stops: connections are not kept alive any more.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.metrics.draining.set(1);
+    }
+
+    /// Whether the connection of an exchange is not to be kept: the process stops,
+    /// or the connection's listener has changed.
+    pub(super) fn closes(&self, exchange: &Exchange) -> bool {
+        self.is_draining()
+            || exchange.connection.as_ref().is_some_and(|connection| connection.era.is_closing())
     }
 
     /// Whether the process stops.

@@ -10,6 +10,7 @@ mod attempt;
 mod connection;
 mod deadline;
 mod edits;
+mod era;
 mod exchange;
 mod forward;
 pub mod lane;
@@ -24,6 +25,7 @@ mod worker;
 
 pub use connection::{Connection, Ends};
 pub use deadline::Deadline;
+pub use era::{Era, Stage};
 pub use live::{Live, LiveUpstream, Shared};
 pub use pace::{Late, Patience, Taking};
 pub use refusal::{OwnAnswer, cause_of, refuse};

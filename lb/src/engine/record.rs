@@ -40,11 +40,20 @@ pub(super) fn record(
 ) -> Instant {
     let now = Instant::now();
     let duration = now.saturating_duration_since(exchange.started);
-    if let Some(live) = &exchange.live {
-        let timed = (!finished.tunnel).then_some(duration);
+    let timed = (!finished.tunnel).then_some(duration);
+    if let Some(labels) = exchange.released() {
+        labels.series.record(finished.status, exchange.cause, timed);
+        if labels.access_log {
+            let names = (labels.host.as_deref(), labels.route.as_deref());
+            write_access_line(shared, exchange, names, facts, finished, duration);
+        }
+    } else if let Some(live) = &exchange.live {
         live.series(exchange.route).record(finished.status, exchange.cause, timed);
-        if exchange.route().is_none_or(|route| route.access_log) {
-            write_access_line(shared, exchange, facts, finished, duration);
+        let route = exchange.route();
+        if route.is_none_or(|route| route.access_log) {
+            let host = exchange.host.map(|host| &*live.snapshot.table.host(host).name);
+            let names = (host, route.map(|route| &*route.name));
+            write_access_line(shared, exchange, names, facts, finished, duration);
         }
     }
     exchange.lease = None;
@@ -55,17 +64,17 @@ pub(super) fn record(
 fn write_access_line(
     shared: &Shared,
     exchange: &Exchange,
+    (virtual_host, route): (Option<&str>, Option<&str>),
     facts: &Facts<'_>,
     finished: Finished,
     duration: std::time::Duration,
 ) {
-    let snapshot = exchange.live.as_ref().map(|live| &live.snapshot);
     let endpoint = exchange.endpoint();
     shared.access_log.write(&AccessRecord {
         time: exchange.time,
         request_id: &exchange.request_id,
         client: &exchange.client_text,
-        listener: exchange.connection.as_ref().map_or("", |connection| &connection.listener_name),
+        listener: exchange.connection.as_ref().map_or("", |connection| connection.era.name()),
         method: &facts.method,
         host: facts.host.as_deref(),
         target: if exchange.target.is_empty() { &facts.raw_target } else { &exchange.target },
@@ -76,10 +85,8 @@ fn write_access_line(
         bytes_sent: finished.bytes_sent,
         bytes_received: finished.bytes_received,
         duration,
-        virtual_host: snapshot
-            .zip(exchange.host)
-            .map(|(snapshot, host)| &*snapshot.table.host(host).name),
-        route: exchange.route().map(|route| &*route.name),
+        virtual_host,
+        route,
         upstream: endpoint.map(|endpoint| &**endpoint.upstream()),
         endpoint: endpoint.map(|endpoint| &**endpoint.label()),
         attempts: exchange.attempts + exchange.replaced,

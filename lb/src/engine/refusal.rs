@@ -55,7 +55,7 @@ pub fn refuse(
     error: String,
     seen: &[u8],
 ) -> OwnAnswer {
-    let mut exchange = arrival::begin(shared.live(), connection, started);
+    let mut exchange = arrival::begin(connection.era.live(shared), connection, started);
     exchange.error = Some(error);
     // As well as it can be told: the line may be anything.
     let seen = &seen[..seen.len().min(SHOWN)];

@@ -64,12 +64,11 @@ pub(super) fn blame(exchange: &mut Exchange, cause: Cause, error: &dyn Display) 
     else {
         return;
     };
-    let index = lease.index();
-    if !exchange.tried.contains(index) {
+    if !exchange.tried.contains(lease.endpoint()) {
         let upstream = &live.upstreams[forward.upstream.index()].upstream;
         upstream.record_failure(lease, Instant::now(), cause.name());
         tracing::debug!(endpoint = %lease.endpoint().label(), %error, "attempt failed");
-        exchange.tried.insert(index);
+        exchange.tried.insert(lease.endpoint());
     }
 }
 

@@ -45,8 +45,9 @@ impl Arrived {
         let (Some(live), Some(connection)) = (&self.0.live, &self.0.connection) else {
             return false;
         };
-        let listener = &live.snapshot.listeners[connection.listener.0 as usize];
-        listener.connections.engine == config::Engine::Auto
+        connection
+            .listener(live)
+            .is_some_and(|listener| listener.connections.engine == config::Engine::Auto)
             && self.0.forward().is_some_and(|forward| {
                 !live.upstreams[forward.upstream.index()].upstream.protocol.is_http2()
             })
@@ -59,6 +60,12 @@ impl Engine {
         let pingora = pingora::Engine::new(&shared, pools.workers());
         let lane = Lane::new(Arc::clone(&shared), pools, index);
         Self { shared, pingora, lane }
+    }
+
+    /// Another snapshot is live: what the engines have made of the last is made of
+    /// this one.
+    pub fn follow(&self, live: &Live) {
+        self.pingora.follow(live);
     }
 
     /// What all workers share.
@@ -90,7 +97,7 @@ impl Engine {
         keep_alive: bool,
     ) -> Option<OwnAnswer> {
         let answer = arrived.0.answer.take()?;
-        let keep_alive = keep_alive && !arrived.0.last && !self.shared.is_draining();
+        let keep_alive = keep_alive && !arrived.0.last && !self.shared.closes(&arrived.0);
         let facts = facts(head);
         let answer = refusal::answer(&self.shared, &mut arrived.0, answer, &facts, keep_alive);
         arrived.0.retire();

@@ -7,9 +7,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::pingora::server::ShutdownWatch;
 use prometheus::{IntCounter, IntGauge};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
@@ -18,9 +17,8 @@ use super::greeting::{self, Failure, Hello};
 use super::socket::{Accepted, Socket};
 use super::transport::{Raw, Transport};
 use super::{http1, http2, linger};
-use crate::engine::{Connection, Ends, Engine, refuse};
+use crate::engine::{Connection, Ends, Engine, Era, Stage, refuse};
 use crate::observe::{Closings, Handshake, Metrics};
-use crate::policy::ListenerId;
 use crate::response::{Cause, Closing};
 use crate::snapshot::Connections;
 use crate::tls::{ClientIdentity, client_identity};
@@ -33,12 +31,10 @@ const CALM: Duration = Duration::from_secs(1);
 
 /// What connections of one listener need, on one worker.
 pub struct AcceptContext {
-    id: ListenerId,
-    name: Arc<str>,
+    era: Arc<Era>,
     tls: Option<TlsAcceptor>,
     pub(super) engine: Arc<Engine>,
     pub(super) settings: Connections,
-    pub(super) shutdown: ShutdownWatch,
     gate: Arc<Gate>,
     closings: Arc<Closings>,
     accepted: IntCounter,
@@ -49,8 +45,10 @@ pub struct AcceptContext {
 }
 
 /// What all workers share of a listener.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ListenerShare {
+    /// What its connections hear of changes by.
+    pub era: Arc<Era>,
     /// How many connections are let in.
     pub gate: Arc<Gate>,
     /// Why connections were closed.
@@ -60,24 +58,20 @@ pub struct ListenerShare {
 impl AcceptContext {
     /// Gathers it.
     pub fn new(
-        id: ListenerId,
         listener: &crate::snapshot::Listener,
         share: &ListenerShare,
         engine: Arc<Engine>,
         metrics: &Metrics,
-        shutdown: ShutdownWatch,
         alive: mpsc::Sender<()>,
     ) -> Self {
         let (accepted, open) = metrics.listener(&listener.name);
         let handshakes = [Handshake::Full, Handshake::Resumed, Handshake::Failed]
             .map(|result| metrics.handshake(&listener.name, result));
         Self {
-            id,
-            name: Arc::clone(&listener.name),
-            tls: listener.tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config))),
+            era: Arc::clone(&share.era),
+            tls: listener.tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.server.config))),
             engine,
             settings: listener.connections.clone(),
-            shutdown,
             gate: Arc::clone(&share.gate),
             closings: Arc::clone(&share.closings),
             accepted,
@@ -89,25 +83,57 @@ impl AcceptContext {
 }
 
 impl AcceptContext {
+    /// Whether it is what would be made anew.
+    pub fn is_for(&self, listener: &crate::snapshot::Listener, share: &ListenerShare) -> bool {
+        let tls = listener.tls.as_ref().map(|tls| Arc::as_ptr(&tls.server.config));
+        Arc::ptr_eq(&self.era, &share.era)
+            && Arc::ptr_eq(&self.gate, &share.gate)
+            && self.tls.as_ref().map(|acceptor| Arc::as_ptr(acceptor.config())) == tls
+            && self.settings == listener.connections
+    }
+
     fn connection(
         &self,
         ends: Ends,
         tls: bool,
         identity: Option<ClientIdentity>,
     ) -> Arc<Connection> {
-        Arc::new(Connection::new(self.id, Arc::clone(&self.name), ends, tls, identity))
+        Arc::new(Connection::new(Arc::clone(&self.era), ends, tls, identity))
     }
 }
 
-/// Accepts until the process stops.
-pub async fn accept(socket: Socket, context: Arc<AcceptContext>) {
-    let mut shutdown = context.shutdown.clone();
+/// What becomes of what a socket accepts.
+#[derive(Clone)]
+pub enum Accepting {
+    /// It is served so.
+    Into(Arc<AcceptContext>),
+    /// The socket is closed, after everybody who waits at it was let in.
+    Close,
+    /// The socket is closed here. Others accept at it.
+    Leave,
+}
+
+/// Accepts until told not to.
+pub async fn accept(socket: Socket, mut orders: watch::Receiver<Accepting>) {
+    let mut context = match orders.borrow_and_update().clone() {
+        Accepting::Into(context) => context,
+        Accepting::Close | Accepting::Leave => return,
+    };
     let mut spare = Spare::new();
     let mut shortage = Shortage::default();
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            () = stopping(&mut shutdown) => return,
+            changed = orders.changed() => {
+                // Err: nobody is left who could say so, which says it too.
+                let now = changed.map_or(Accepting::Close, |()| orders.borrow_and_update().clone());
+                match now {
+                    Accepting::Into(other) => context = other,
+                    Accepting::Close => return let_in_all(&socket, &context).await,
+                    Accepting::Leave => return,
+                }
+                continue;
+            }
         };
         match accepted {
             Ok(accepted) => match let_in(accepted, &context) {
@@ -136,10 +162,18 @@ pub async fn accept(socket: Socket, context: Arc<AcceptContext>) {
     }
 }
 
-/// Resolves when the process stops.
-pub(super) async fn stopping(shutdown: &mut ShutdownWatch) {
+/// The socket is about to be closed. Who waits at it would be reset.
+async fn let_in_all(socket: &Socket, context: &Arc<AcceptContext>) {
+    while let Ok(Ok(accepted)) = timeout(Duration::ZERO, socket.accept()).await {
+        // Err: refused, and counted.
+        let _ = let_in(accepted, context);
+    }
+}
+
+/// Resolves when the connections of an era have to go on to a stage.
+pub(super) async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
     // Err: nobody is left who could say so, which says it too.
-    let _ = shutdown.wait_for(|stopping| *stopping).await;
+    let _ = stages.wait_for(|now| *now >= stage).await;
 }
 
 /// A time in which descriptors are short: its begin and its end are said, not
@@ -154,7 +188,7 @@ impl Shortage {
     fn goes_on(&mut self, context: &AcceptContext, error: &dyn Display) {
         if self.last.replace(Instant::now()).is_none() {
             tracing::error!(
-                listener = %context.name, %error,
+                listener = %context.era.name(), %error,
                 "cannot accept; new connections are refused until it works again"
             );
         }
@@ -163,7 +197,7 @@ impl Shortage {
     fn may_be_over(&mut self, context: &AcceptContext) {
         if self.last.is_some_and(|last| last.elapsed() >= CALM) {
             self.last = None;
-            tracing::info!(listener = %context.name, "accepting again");
+            tracing::info!(listener = %context.era.name(), "accepting again");
         }
     }
 }
@@ -352,7 +386,7 @@ async fn greet(
         }
         Err(error) => {
             failed.inc();
-            tracing::debug!(listener = %context.name, client = %ends.peer, %error, "TLS handshake failed");
+            tracing::debug!(listener = %context.era.name(), client = %ends.peer, %error, "TLS handshake failed");
             Err(Failure::Closed(Closing::TlsHandshakeFailed))
         }
     }

@@ -19,24 +19,24 @@ use crate::snapshot::ConnectionLimits;
 #[derive(Debug)]
 pub struct Room {
     open: CachePadded<AtomicUsize>,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl Room {
     /// Room for `limit` connections.
     pub fn new(limit: usize) -> Self {
-        Self { open: CachePadded::new(AtomicUsize::new(0)), limit }
+        Self { open: CachePadded::new(AtomicUsize::new(0)), limit: AtomicUsize::new(limit) }
     }
 
-    /// How many it has room for.
-    pub fn limit(&self) -> usize {
-        self.limit
+    /// Changes how many it has room for. Who is inside stays.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     fn enter(self: &Arc<Self>) -> Option<Place> {
         // Counted first: two that come together may both be refused at the
         // last place, never both be let in.
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -83,6 +83,28 @@ impl Gate {
             clients: limits.per_client.map(|limit| {
                 (Arc::default(), limit, KeySeed(fastrand::u64(..), fastrand::u64(..)))
             }),
+        }
+    }
+
+    /// The gate with other limits. Who is inside counts as before.
+    pub fn with(&self, limits: &ConnectionLimits) -> Self {
+        let Self { process, descriptors, listener, clients } = self;
+        let fresh = Self::new(Arc::clone(process), *descriptors, limits);
+        Self {
+            listener: match (listener, limits.connections) {
+                (Some(room), Some(limit)) => {
+                    room.set_limit(limit as usize);
+                    Some(Arc::clone(room))
+                }
+                _ => fresh.listener,
+            },
+            clients: match (clients, limits.per_client) {
+                (Some((clients, _, seed)), Some(limit)) => {
+                    Some((Arc::clone(clients), limit, *seed))
+                }
+                _ => fresh.clients,
+            },
+            ..fresh
         }
     }
 

@@ -116,8 +116,8 @@ async fn wait(conn: &mut Conn) -> Option<Box<Workspace>> {
             Poll::Ready(Err(_)) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        // The workers wake all that is idle when the process stops.
-        if !stops && served.engine.shared().is_draining() && *served.shutdown.borrow() {
+        // The workers wake all that is idle when an era ends.
+        if !stops && served.connection.era.is_closing() {
             stops = true;
             alarm.set(*active + MOMENT);
         }

@@ -18,9 +18,10 @@ use h2::server::Connection;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::accept::{Served, stopping};
+use super::accept::{Served, reached};
 use super::http2_stream::{Http2Stream, Verdict};
 use super::transport::Transport;
+use crate::engine::Stage;
 use crate::response::Closing;
 
 /// The decoded header list. Larger than our own default limit, so that the
@@ -87,7 +88,8 @@ pub(super) async fn serve(shaken: Shaken, served: Served) {
     let Shaken { mut connection, verdict } = shaken;
     let verdict = &verdict;
     let idle = served.settings.deadlines.idle;
-    let mut shutdown = served.shutdown.clone();
+    let mut stages = served.connection.era.watch();
+    let mut closings = stages.clone();
     let digest = Arc::new(Digest::default());
     let running = Arc::new(Mutex::new(Running { streams: 0, idle_since: Instant::now() }));
     let (mut malformed, mut requests) = (0, 0);
@@ -97,7 +99,8 @@ pub(super) async fn serve(shaken: Shaken, served: Served) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stopping(&mut shutdown), if closing.is_none() => {
+            () = reached(&mut stages, Stage::Cut) => return,
+            () = reached(&mut closings, Stage::Closing), if closing.is_none() => {
                 connection.graceful_shutdown();
                 closing = Some(Instant::now());
                 look_at = Instant::now() + GOODBYE;
@@ -135,10 +138,9 @@ pub(super) async fn serve(shaken: Shaken, served: Served) {
             Ok(Some(H2Accept::Session(session))) => {
                 let busy = Busy::new(&running);
                 let (engine, client) = (Arc::clone(&served.engine), Arc::clone(&served.connection));
-                let shutdown = served.shutdown.clone();
                 tokio::spawn(async move {
                     let _busy = busy;
-                    engine.pingora.carry_http2(session, &client, &shutdown).await;
+                    engine.pingora.carry_http2(session, &client).await;
                 });
                 requests += 1;
                 let most = served.settings.limits.requests;

@@ -19,6 +19,6 @@ mod socket;
 mod transport;
 mod watch;
 
-pub use accept::{AcceptContext, ListenerShare, accept};
+pub use accept::{AcceptContext, Accepting, ListenerShare, accept};
 pub use gate::{Gate, Room};
 pub use socket::{BindError, Bound, Socket, Sockets, bind};

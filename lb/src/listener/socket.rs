@@ -2,20 +2,19 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::accept::Held;
 use super::transport::Raw;
 use crate::engine::Ends;
-use crate::policy::ListenerId;
-use crate::snapshot::{KeepaliveProbes, Listener, SocketOptions};
+use crate::snapshot::{KeepaliveProbes, SocketOptions};
 use crate::values::BindAddress;
 
 /// As much may be unsent in the kernel: a response that a client does not take
@@ -31,15 +30,20 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// One bound address: a socket for each worker.
+impl BindError {
+    /// Something else that binding takes could not be had.
+    pub fn new(listener: &str, address: &BindAddress, error: io::Error) -> Self {
+        Self { listener: listener.to_owned(), address: address.to_string(), error }
+    }
+}
+
+/// One bound address.
 #[derive(Debug)]
 pub struct Sockets {
-    /// Whose address it is.
-    pub listener: ListenerId,
     /// The address, with the port that the system chose for port 0.
     pub address: BindAddress,
-    /// One for each worker.
-    pub per_worker: Vec<Bound>,
+    /// One for each worker, or one for all.
+    pub bound: Vec<Bound>,
 }
 
 /// A socket that is bound and not yet part of a runtime.
@@ -69,51 +73,39 @@ pub(super) enum Accepted {
     Unix(UnixStream),
 }
 
-/// Binds every address of a listener once for each worker.
+/// Binds an address once for each worker. `beside`: another socket of this
+/// process has the address, or a part of it, and is about to be closed.
 pub fn bind(
-    id: ListenerId,
-    listener: &Listener,
-    workers: usize,
-) -> Result<Vec<Sockets>, BindError> {
-    listener
-        .bind
-        .iter()
-        .map(|address| {
-            bind_address(id, address, workers.max(1), &listener.connections.socket).map_err(
-                |error| BindError {
-                    listener: listener.name.to_string(),
-                    address: address.to_string(),
-                    error,
-                },
-            )
-        })
-        .collect()
-}
-
-fn bind_address(
-    listener: ListenerId,
+    listener: &str,
     address: &BindAddress,
     workers: usize,
     options: &SocketOptions,
+    beside: bool,
+) -> Result<Sockets, BindError> {
+    bind_address(address, workers.max(1), options, beside)
+        .map_err(|error| BindError::new(listener, address, error))
+}
+
+fn bind_address(
+    address: &BindAddress,
+    workers: usize,
+    options: &SocketOptions,
+    beside: bool,
 ) -> io::Result<Sockets> {
     match address {
         BindAddress::Tcp(wanted) => {
-            let first = bind_tcp(*wanted, Share::After, options)?;
+            let share = if beside { Share::Before } else { Share::After };
+            let first = bind_tcp(*wanted, share, options)?;
             let actual = first.local_addr()?;
-            let mut per_worker = vec![Bound::Tcp(first)];
+            let mut bound = vec![Bound::Tcp(first)];
             for _ in 1..workers {
-                per_worker.push(Bound::Tcp(bind_tcp(actual, Share::Before, options)?));
+                bound.push(Bound::Tcp(bind_tcp(actual, Share::Before, options)?));
             }
-            Ok(Sockets { listener, address: BindAddress::Tcp(actual), per_worker })
+            Ok(Sockets { address: BindAddress::Tcp(actual), bound })
         }
         BindAddress::Unix(path) => {
-            let first = bind_unix(path, options)?;
-            let mut per_worker = Vec::with_capacity(workers);
-            for _ in 1..workers {
-                per_worker.push(Bound::Unix(first.try_clone()?));
-            }
-            per_worker.push(Bound::Unix(first));
-            Ok(Sockets { listener, address: address.clone(), per_worker })
+            let bound = vec![Bound::Unix(bind_unix(path, options)?)];
+            Ok(Sockets { address: address.clone(), bound })
         }
     }
 }
@@ -241,7 +233,56 @@ fn listen_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListen
     Ok(socket.into())
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
 impl Bound {
+    /// The same socket once more: one queue, of which each connection goes to
+    /// whoever is first.
+    pub fn another(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener) => Self::Unix(listener.try_clone()?),
+        })
+    }
+
+    /// Tells sockets apart; copies of one are the same.
+    pub fn inode(&self) -> Option<u64> {
+        nix::sys::stat::fstat(self).ok().map(|stat| stat.st_ino)
+    }
+
+    /// What it is bound to.
+    pub fn address(&self) -> io::Result<BindAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(BindAddress::Tcp),
+            Self::Unix(listener) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Ok(BindAddress::Unix(path.to_owned()))
+            }
+        }
+    }
+
+    /// Sets the options of a socket that is bound already. What it has accepted
+    /// keeps those that it had.
+    pub fn set_options(&self, options: &SocketOptions) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => {
+                let socket = SockRef::from(listener);
+                set_options(&socket, options)?;
+                // Again: it changes the backlog and nothing else.
+                socket.listen(options.backlog)
+            }
+            Self::Unix(listener) => SockRef::from(listener).listen(options.backlog),
+        }
+    }
+
     /// Enters the current runtime.
     pub fn into_socket(self) -> io::Result<Socket> {
         Ok(match self {

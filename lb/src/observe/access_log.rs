@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Where access lines go. Clones write to the same log.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    format: LogFormat,
+    format: Arc<AtomicU8>,
     queue: SyncSender<Message>,
     /// Buffers that were written, to be filled again.
     spares: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -53,6 +54,7 @@ pub struct AccessLogError {
 enum Message {
     Lines { bytes: Vec<u8>, count: u64 },
     Reopen,
+    Switch(Option<PathBuf>, Output),
     Flush(SyncSender<()>),
 }
 
@@ -74,11 +76,8 @@ impl AccessLog {
         settings: &snapshot::AccessLog,
         dropped: IntCounter,
     ) -> Result<Self, AccessLogError> {
+        let output = Output::open_as_set(settings)?;
         let snapshot::AccessLog { path, format } = settings.clone();
-        let output = Output::open(path.as_ref()).map_err(|error| AccessLogError {
-            path: path.as_ref().map_or("-".into(), |p| p.display().to_string()),
-            error,
-        })?;
         let (queue, messages) = sync_channel(QUEUE);
         let counter = dropped.clone();
         let spares = Arc::<Mutex<Vec<Vec<u8>>>>::default();
@@ -90,15 +89,15 @@ impl AccessLog {
                 Writer { path, output, spares, dropped: counter, complained: false }.run(&messages)
             })
             .map_err(|error| AccessLogError { path: "writer thread".to_owned(), error })?;
-        Ok(Self { format, queue, spares, dropped })
+        Ok(Self { format: Arc::new(AtomicU8::new(format as u8)), queue, spares, dropped })
     }
 
     /// Adds a line. Called on a worker's thread; never blocks.
     pub fn write(&self, record: &AccessRecord<'_>) {
         PENDING.with_borrow_mut(|pending| {
-            match self.format {
-                LogFormat::Json => json::write(record, &mut pending.bytes),
-                LogFormat::Combined => combined::write(record, &mut pending.bytes),
+            match self.format.load(Ordering::Relaxed) == LogFormat::Combined as u8 {
+                false => json::write(record, &mut pending.bytes),
+                true => combined::write(record, &mut pending.bytes),
             }
             pending.bytes.push(b'\n');
             pending.count += 1;
@@ -124,6 +123,22 @@ impl AccessLog {
             pending.timer_runs = false;
             self.hand_over(pending);
         });
+    }
+
+    /// Opens another file, for [`switch`](Self::switch).
+    pub fn prepare(settings: &snapshot::AccessLog) -> Result<Prepared, AccessLogError> {
+        let output = Output::open_as_set(settings)?;
+        Ok(Prepared { settings: settings.clone(), output })
+    }
+
+    /// Goes on in another file, in its format.
+    pub fn switch(&self, to: Prepared) {
+        let Prepared { settings, output } = to;
+        self.format.store(settings.format as u8, Ordering::Relaxed);
+        // A full queue means that the disk hangs.
+        if self.queue.try_send(Message::Switch(settings.path, output)).is_err() {
+            tracing::error!("the access log hangs; it stays in the old file");
+        }
     }
 
     /// Opens the file again, after something moved it away (SIGUSR1).
@@ -183,6 +198,7 @@ impl Writer {
                         tracing::error!(%error, "the access log cannot be opened again; the old file stays in use")
                     }
                 },
+                Message::Switch(path, output) => (self.path, self.output) = (path, output),
                 Message::Flush(done) => {
                     let _ = done.send(());
                 }
@@ -219,7 +235,21 @@ enum Output {
     File(File),
 }
 
+/// Another file, open already.
+pub struct Prepared {
+    settings: snapshot::AccessLog,
+    output: Output,
+}
+
 impl Output {
+    fn open_as_set(settings: &snapshot::AccessLog) -> Result<Self, AccessLogError> {
+        let path = settings.path.as_ref();
+        Self::open(path).map_err(|error| AccessLogError {
+            path: path.map_or("-".into(), |path| path.display().to_string()),
+            error,
+        })
+    }
+
     fn open(path: Option<&PathBuf>) -> io::Result<Self> {
         match path {
             None => Ok(Self::Standard(io::stdout())),

@@ -101,7 +101,7 @@ impl Collector for SnapshotGauges {
         self.gauges().into_iter().for_each(IntGaugeVec::reset);
         self.counters().into_iter().for_each(IntCounterVec::reset);
         for upstream in &snapshot.upstreams {
-            for endpoint in &upstream.endpoints {
+            for endpoint in &upstream.members().endpoints {
                 let state = &endpoint.state;
                 let labels: &[&str] = &[&upstream.name, state.label()];
                 let healthy = upstream.check.is_none() || state.is_checked_healthy();
@@ -117,11 +117,11 @@ impl Collector for SnapshotGauges {
         for limit in &snapshot.limits {
             self.keys.with_label_values(&[&limit.name]).set(limit.limiter.keys() as i64);
         }
-        for listener in &snapshot.listeners {
+        for listener in snapshot.listeners.iter() {
             let Some(tls) = &listener.tls else { continue };
             // Several of one name, such as ECDSA and RSA, are one series: the
             // first that expires is what matters.
-            let mut expiries = tls.certificates.expiries();
+            let mut expiries = tls.server.certificates.expiries();
             expiries.sort_by_key(|(_, expires)| std::cmp::Reverse(*expires));
             for (name, expires) in expiries {
                 self.expiry.with_label_values(&[&*listener.name, &*name]).set(expires);

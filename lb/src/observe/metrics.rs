@@ -4,9 +4,11 @@
 //! never per request. Label values come from the configuration and from our own
 //! tables, so that their number is bounded.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -40,6 +42,7 @@ pub enum Handshake {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    routes: Mutex<HashMap<(String, String), Weak<RouteSeries>>>,
     requests: IntCounterVec,
     duration: HistogramVec,
     connect: HistogramVec,
@@ -56,12 +59,20 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
     /// 1 while the process stops.
     pub draining: IntGauge,
+    /// 1 if the last reload was good, or there was none.
+    pub reload_successful: IntGauge,
+    /// When the configuration in use was taken up, in seconds since 1970.
+    pub reload_time: IntGauge,
+    reloads: IntCounterVec,
+    /// 1 if the last hand-over succeeded, or there was none.
+    pub handover_successful: IntGauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
         let metrics = Self {
+            routes: Mutex::default(),
             requests: counters(
                 &registry,
                 "lb_requests_total",
@@ -141,6 +152,33 @@ impl Default for Metrics {
                     "Access log lines dropped because the log could not keep up or be written.",
                 ),
             ),
+            reload_successful: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_config_last_reload_successful",
+                    "1 if the configuration file, as last read, is in use.",
+                ),
+            ),
+            reload_time: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_config_last_reload_success_timestamp_seconds",
+                    "When the configuration in use was taken up, in seconds since 1970.",
+                ),
+            ),
+            reloads: counters(
+                &registry,
+                "lb_config_reloads_total",
+                "Reloads by outcome: applied, failed.",
+                &["outcome"],
+            ),
+            handover_successful: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_handover_last_successful",
+                    "0 if the last attempt to hand over to a new process failed.",
+                ),
+            ),
             draining: registered(
                 &registry,
                 IntGauge::new("lb_draining", "1 while the process is stopping."),
@@ -154,6 +192,11 @@ impl Default for Metrics {
             &["version"],
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        for outcome in ["applied", "failed"] {
+            metrics.reloads.with_label_values(&[outcome]);
+        }
+        metrics.reload_successful.set(1);
+        metrics.handover_successful.set(1);
         #[cfg(target_os = "linux")]
         let _ = metrics
             .registry
@@ -170,6 +213,16 @@ impl Metrics {
         }
     }
 
+    /// Counts a reload. `now` is in seconds since 1970.
+    pub fn reloaded(&self, applied: bool, now: i64) {
+        let outcome = if applied { "applied" } else { "failed" };
+        self.reloads.with_label_values(&[outcome]).inc();
+        self.reload_successful.set(i64::from(applied));
+        if applied {
+            self.reload_time.set(now);
+        }
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -181,7 +234,7 @@ impl Metrics {
 
     /// The series of every route of a table, by route index, and last those of
     /// requests that no route took.
-    pub fn routes(&self, table: &Table) -> (Vec<RouteSeries>, RouteSeries) {
+    pub fn routes(&self, table: &Table) -> (Vec<Arc<RouteSeries>>, Arc<RouteSeries>) {
         let routes = table
             .routes()
             .iter()
@@ -190,14 +243,23 @@ impl Metrics {
         (routes, self.route("", ""))
     }
 
-    fn route(&self, host: &str, route: &str) -> RouteSeries {
-        RouteSeries {
+    /// The series of a route; those of the snapshot before, if it had the route.
+    fn route(&self, host: &str, route: &str) -> Arc<RouteSeries> {
+        let mut known = self.routes.lock();
+        let name = (host.to_owned(), route.to_owned());
+        if let Some(series) = known.get(&name).and_then(Weak::upgrade) {
+            return series;
+        }
+        known.retain(|_, series| series.strong_count() > 0);
+        let series = Arc::new(RouteSeries {
             requests: self.requests.clone(),
             labels: [host.to_owned(), route.to_owned()],
             duration: self.duration.with_label_values(&[host, route]),
             answered: CLASSES.map(|_| OnceLock::new()),
             caused: Cause::ALL.iter().map(|_| CLASSES.map(|_| OnceLock::new())).collect(),
-        }
+        });
+        known.insert(name, Arc::downgrade(&series));
+        series
     }
 
     /// The series of every upstream of a snapshot, by upstream index.

@@ -9,7 +9,7 @@ mod metrics;
 mod record;
 mod second;
 
-pub use access_log::{AccessLog, AccessLogError};
+pub use access_log::{AccessLog, AccessLogError, Prepared as PreparedLog};
 pub use closings::Closings;
 pub use gauges::{SnapshotGauges, SnapshotSource};
 pub use metrics::{Handshake, Metrics, RouteSeries, UpstreamSeries};

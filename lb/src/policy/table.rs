@@ -181,6 +181,11 @@ impl Table {
         &self.routes
     }
 
+    /// What the virtual hosts are called.
+    pub fn host_names(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(|host| &*host.name)
+    }
+
     /// What limit keys are seeded with.
     pub fn key_seed(&self) -> KeySeed {
         self.key_seed

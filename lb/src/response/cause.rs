@@ -127,6 +127,8 @@ causes! {
     UpstreamSendTimeout = "upstream_send_timeout", 504, "connection_write_timeout", Upstream;
     /// No response head in `timeouts.request`, retries included.
     RequestTimeout = "request_timeout", 504, "http_response_timeout", Upstream;
+    /// A reload took its listener or its endpoint away, and `drain_timeout` is over.
+    DrainTimeout = "drain_timeout", 503, "connection_terminated", Proxy;
 }
 
 #[cfg(test)]

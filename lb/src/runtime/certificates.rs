@@ -34,11 +34,11 @@ pub(super) fn watch(snapshot: &Arc<Snapshot>, metrics: &Metrics) -> Certificates
     let mut reloader = Reloader::new();
     let mut failing = HashMap::new();
     let mut reloaded = HashMap::new();
-    for listener in &snapshot.listeners {
+    for listener in snapshot.listeners.iter() {
         let Some(tls) = &listener.tls else { continue };
         let name = &*listener.name;
-        reloader.add_certificates(name, tls.files.clone(), &tls.certificates);
-        if let (Some(tickets), false) = (&tls.tickets, tls.ticket_key_files.is_empty()) {
+        reloader.add_certificates(name, tls.files.clone(), &tls.server.certificates);
+        if let (Some(tickets), false) = (&tls.server.tickets, tls.ticket_key_files.is_empty()) {
             reloader.add_ticket_keys(name, tls.ticket_key_files.clone(), tickets);
         }
         let failed =
@@ -122,9 +122,9 @@ async fn remind(snapshot: Arc<Snapshot>) {
     days.tick().await;
     loop {
         days.tick().await;
-        for listener in &snapshot.listeners {
+        for listener in snapshot.listeners.iter() {
             if let Some(tls) = &listener.tls {
-                warn_of_expiry(&listener.name, &tls.certificates);
+                warn_of_expiry(&listener.name, &tls.server.certificates);
             }
         }
     }

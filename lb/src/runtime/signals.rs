@@ -13,8 +13,10 @@ pub(super) enum Wish {
     Stop,
     /// SIGUSR1: open the logs again.
     Reopen,
-    /// SIGHUP, SIGUSR2: not yet; said and ignored, since their default is death.
-    Ignored(&'static str),
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGUSR2: hand over to a new process.
+    HandOver,
 }
 
 /// The signals we listen to.
@@ -47,8 +49,8 @@ impl Signals {
             _ = self.quit.recv() => Wish::Drain,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.user1.recv() => Wish::Reopen,
-            _ = self.hangup.recv() => Wish::Ignored("SIGHUP"),
-            _ = self.user2.recv() => Wish::Ignored("SIGUSR2"),
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.user2.recv() => Wish::HandOver,
         }
     }
 }

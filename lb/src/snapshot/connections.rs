@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::values::Cidr;
 
 /// What holds for the connections of a listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connections {
     /// Options of its sockets.
     pub socket: SocketOptions,
@@ -22,7 +22,7 @@ pub struct Connections {
 }
 
 /// Options of listening sockets, inherited by what they accept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SocketOptions {
     /// Connections that the kernel holds until we accept them.
     pub backlog: i32,
@@ -35,7 +35,7 @@ pub struct SocketOptions {
 }
 
 /// Probes on silent connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepaliveProbes {
     /// Silence before the first.
     pub idle: Duration,
@@ -46,7 +46,7 @@ pub struct KeepaliveProbes {
 }
 
 /// How many connections, and how much on each; `None` is no limit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Connections of the listener at once.
     pub connections: Option<u32>,
@@ -57,7 +57,7 @@ pub struct ConnectionLimits {
 }
 
 /// How long a client may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// Until the PROXY header has come.
     pub proxy_header: Duration,
@@ -74,7 +74,7 @@ pub struct Deadlines {
 }
 
 /// The slowest that a client may send a body or take a response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Bytes a second; 0 is no bound.
     pub min_rate: u64,
@@ -83,7 +83,7 @@ pub struct Pace {
 }
 
 /// Who may, and who must, begin with a PROXY header.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyProtocol {
     /// Connections without one are refused.
     pub required: bool,

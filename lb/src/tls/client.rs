@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -22,23 +23,52 @@ pub enum ClientTlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// Builds the client side of handshakes, trusting `authorities` or else the
-/// system's. `identity` is shown to endpoints that ask for a certificate.
+/// Whose signatures are believed.
+#[derive(Debug)]
+pub enum Trusted {
+    /// Those that were configured.
+    Configured(Vec<CertificateDer<'static>>),
+    /// Those of the system.
+    System(Vec<CertificateDer<'static>>),
+}
+
+/// The configured authorities, or else the system's.
+pub fn trusted(configured: Option<Vec<CertificateDer<'static>>>) -> Trusted {
+    configured.map_or_else(
+        || Trusted::System(rustls_native_certs::load_native_certs().certs),
+        Trusted::Configured,
+    )
+}
+
+/// Tells sets of authorities apart.
+pub fn digest_of(trusted: &Trusted) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let (Trusted::Configured(authorities) | Trusted::System(authorities)) = trusted;
+    for authority in authorities {
+        context.update(&(authority.len() as u64).to_be_bytes());
+        context.update(authority);
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+/// Builds the client side of handshakes. `identity` is shown to endpoints that ask for a certificate.
 pub fn client_config(
-    authorities: Option<&[CertificateDer<'static>]>,
+    authorities: &Trusted,
     identity: Option<&LoadedCertificate>,
     alpn: Vec<Vec<u8>>,
-) -> Result<Arc<ClientConfig>, ClientTlsError> {
+) -> Result<ClientConfig, ClientTlsError> {
     let mut roots = RootCertStore::empty();
     match authorities {
-        Some(authorities) => {
+        Trusted::Configured(authorities) => {
             for authority in authorities {
                 roots.add(authority.clone()).map_err(ClientTlsError::Authority)?;
             }
         }
-        None => {
+        Trusted::System(authorities) => {
             // Single broken certificates of a system store are passed over.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots.add_parsable_certificates(authorities.iter().cloned());
             if roots.is_empty() {
                 return Err(ClientTlsError::NoAuthorities);
             }
@@ -56,5 +86,5 @@ pub fn client_config(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = alpn;
-    Ok(Arc::new(config))
+    Ok(config)
 }

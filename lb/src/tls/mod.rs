@@ -23,7 +23,7 @@ mod ticket_secret;
 mod tickets;
 mod watch;
 
-pub use client::{ClientTlsError, client_config};
+pub use client::{ClientTlsError, Trusted, client_config, digest_of, trusted};
 pub use client_auth::{
     ClientAuth, ClientAuthError, ClientAuthMode, ClientIdentity, client_identity,
 };

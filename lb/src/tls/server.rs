@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
@@ -36,6 +37,43 @@ pub struct ServerTlsSettings {
     pub tickets: TicketSource,
 }
 
+impl ServerTlsSettings {
+    /// Tells settings apart, certificates and secrets included.
+    pub fn digest(&self) -> [u8; 32] {
+        let Self {
+            certificates,
+            unknown_sni,
+            only_tls13,
+            alpn,
+            ciphers,
+            key_exchange,
+            client_auth,
+            tickets,
+        } = self;
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut part = |bytes: &[u8]| {
+            context.update(&(bytes.len() as u64).to_be_bytes());
+            context.update(bytes);
+        };
+        for certificate in certificates {
+            certificate.key.cert.iter().for_each(|link| part(link));
+            part(&[]);
+        }
+        if let TicketSource::Files(secrets) = tickets {
+            secrets.iter().for_each(|secret| part(secret.fingerprint()));
+        }
+        let names = (unknown_sni, only_tls13, alpn, ciphers, key_exchange, tickets);
+        part(format!("{names:?}").as_bytes());
+        if let Some(ClientAuth { authorities, mode }) = client_auth {
+            part(format!("{mode:?}").as_bytes());
+            authorities.iter().for_each(|authority| part(authority));
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        bytes
+    }
+}
+
 /// A listener's side of handshakes, and what of it changes while it is in use.
 #[derive(Debug)]
 pub struct ServerTls {
@@ -43,6 +81,8 @@ pub struct ServerTls {
     pub config: Arc<ServerConfig>,
     /// The certificates that `config` presents.
     pub certificates: Arc<CertificateStore>,
+    /// Whom `config` lets in: equal for listeners that ask the same of clients.
+    pub policy: TicketPolicy,
     /// What makes the tickets of `config`, if there are any.
     pub tickets: Option<Arc<Ticketer>>,
 }
@@ -133,7 +173,7 @@ pub fn server_config(settings: ServerTlsSettings) -> Result<ServerTls, ServerTls
     if let Some(tickets) = &tickets {
         config.ticketer = Arc::clone(tickets) as _;
     }
-    Ok(ServerTls { config: Arc::new(config), certificates, tickets })
+    Ok(ServerTls { config: Arc::new(config), certificates, policy, tickets })
 }
 
 /// Every version that is on needs a suite, and for TLS 1.2 one that goes with a

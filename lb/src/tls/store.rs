@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
 
 use super::LoadedCertificate;
 
@@ -52,6 +53,12 @@ impl CertificateStore {
     /// The certificates as they are now, in the order that they were given.
     pub fn certificates(&self) -> Vec<LoadedCertificate> {
         self.table.load().certificates.clone()
+    }
+
+    /// Whether the certificates are these now, each with its chain.
+    pub fn presents(&self, chains: &[Vec<CertificateDer<'static>>]) -> bool {
+        let table = self.table.load();
+        table.certificates.iter().map(|each| &each.key.cert).eq(chains)
     }
 
     /// Of each certificate what to call it (its first name, or else the common

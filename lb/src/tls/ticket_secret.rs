@@ -90,6 +90,11 @@ impl TicketSecret {
         Ok(Self::new(&secret))
     }
 
+    /// Tells secrets apart, and says nothing of them.
+    pub(super) fn fingerprint(&self) -> &[u8] {
+        &self.fingerprint
+    }
+
     pub(super) fn new(bytes: &[u8]) -> Self {
         let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(bytes);
         let mut fingerprint = [0; 16];

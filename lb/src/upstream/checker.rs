@@ -58,7 +58,7 @@ async fn keep_books(upstream: Arc<Upstream>) {
 /// goes on by itself.
 async fn first_round_then_check(upstream: Arc<Upstream>) {
     let mut first = JoinSet::new();
-    for endpoint in &upstream.endpoints {
+    for endpoint in &upstream.members().endpoints {
         let (upstream, state) = (Arc::clone(&upstream), Arc::clone(&endpoint.state));
         first.spawn(async move { first_look(&upstream, &state).await });
     }
@@ -66,7 +66,7 @@ async fn first_round_then_check(upstream: Arc<Upstream>) {
     upstream.shared.first_round.finish();
 
     let mut running = JoinSet::new();
-    for endpoint in &upstream.endpoints {
+    for endpoint in &upstream.members().endpoints {
         let state = Arc::clone(&endpoint.state);
         if matches!(state.address(), crate::values::EndpointAddress::Name(..)) {
             running.spawn(keep_resolved(Arc::clone(&state)));

@@ -20,26 +20,27 @@ pub struct Placement {
     pub now: Instant,
 }
 
-/// Endpoints that already failed this request, by index. Room for as many as
-/// there are attempts at most.
+/// Endpoints that already failed this request, by their ids: the members may
+/// have changed between two attempts. Room for as many as there are attempts at
+/// most.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tried {
-    indexes: [u32; 16],
+    ids: [u64; 16],
     count: u8,
 }
 
 impl Tried {
     /// Remembers an endpoint.
-    pub fn insert(&mut self, index: usize) {
-        if let Some(slot) = self.indexes.get_mut(self.count as usize) {
-            *slot = index as u32;
+    pub fn insert(&mut self, endpoint: &EndpointState) {
+        if let Some(slot) = self.ids.get_mut(self.count as usize) {
+            *slot = endpoint.id();
             self.count += 1;
         }
     }
 
     /// Whether an endpoint is remembered.
-    pub fn contains(&self, index: usize) -> bool {
-        self.indexes[..self.count as usize].contains(&(index as u32))
+    pub fn contains(&self, endpoint: &EndpointState) -> bool {
+        self.ids[..self.count as usize].contains(&endpoint.id())
     }
 }
 
@@ -52,18 +53,12 @@ pub struct NoEndpoint;
 #[derive(Debug)]
 pub struct Lease {
     state: Arc<EndpointState>,
-    index: usize,
 }
 
 impl Lease {
     /// The endpoint.
     pub fn endpoint(&self) -> &Arc<EndpointState> {
         &self.state
-    }
-
-    /// Its index in the upstream.
-    pub fn index(&self) -> usize {
-        self.index
     }
 }
 
@@ -84,22 +79,23 @@ impl Upstream {
         let usable = |state: &EndpointState| {
             (self.check.is_none() || state.is_checked_healthy()) && state.is_resolved()
         };
-        let pick = |available: &dyn Fn(usize, &EndpointState) -> bool| {
-            self.picker.pick(
-                &self.endpoints,
-                |index, endpoint| usable(&endpoint.state) && available(index, &endpoint.state),
+        let members = self.members();
+        let pick = |available: &dyn Fn(&EndpointState) -> bool| {
+            members.picker.pick(
+                &members.endpoints,
+                |_, endpoint| usable(&endpoint.state) && available(&endpoint.state),
                 random,
                 key,
             )
         };
-        let index = pick(&|index, state| !tried.contains(index) && !state.is_ejected(now))
-            .or_else(|| pick(&|index, _| !tried.contains(index)))
-            .or_else(|| pick(&|_, state| !state.is_ejected(now)))
-            .or_else(|| pick(&|_, _| true))
+        let index = pick(&|state| !tried.contains(state) && !state.is_ejected(now))
+            .or_else(|| pick(&|state| !tried.contains(state)))
+            .or_else(|| pick(&|state| !state.is_ejected(now)))
+            .or_else(|| pick(&|_| true))
             .ok_or(NoEndpoint)?;
-        let state = Arc::clone(&self.endpoints[index].state);
+        let state = Arc::clone(&members.endpoints[index].state);
         state.begin();
-        Ok(Lease { state, index })
+        Ok(Lease { state })
     }
 
     /// Takes in a failure of a real request on a leased endpoint: an active
@@ -109,13 +105,12 @@ impl Upstream {
         state.count_failure();
         state.check_now.notify_one();
         let may_eject = || {
-            let ejected =
-                self.endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now)).count();
+            let endpoints = &self.members().endpoints;
+            let ejected = endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now));
             let share = 100 - usize::from(self.passive.min_healthy_percent.min(100));
             // The only endpoint is never taken out, whatever the percentage.
-            let most =
-                (self.endpoints.len() * share / 100).min(self.endpoints.len().saturating_sub(1));
-            ejected < most
+            let most = (endpoints.len() * share / 100).min(endpoints.len().saturating_sub(1));
+            ejected.count() < most
         };
         if state.health.record_failure(now, &self.passive, may_eject) {
             tracing::warn!(
@@ -130,7 +125,8 @@ impl Upstream {
 
     /// How many endpoints could take a request now.
     pub fn available(&self, now: Instant) -> usize {
-        self.endpoints
+        self.members()
+            .endpoints
             .iter()
             .filter(|endpoint| {
                 (self.check.is_none() || endpoint.state.is_checked_healthy())

@@ -10,6 +10,7 @@ mod endpoint;
 mod first_round;
 mod health;
 mod lease;
+mod members;
 mod probe;
 mod registry;
 mod resolve;
@@ -20,13 +21,17 @@ pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
 pub use lease::{Lease, NoEndpoint, Placement, Tried};
+pub use members::{Endpoint, Members};
 pub use registry::{Idle, Registry, Shared};
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::{Picker, Slot, Turn};
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+
+use crate::balance::Algorithm;
 use crate::values::{EndpointAddress, KeyPart};
 
 /// A group of endpoints, as one snapshot sees it.
@@ -35,11 +40,11 @@ pub struct Upstream {
     /// Its name in the configuration.
     pub name: Arc<str>,
     /// How an endpoint is chosen.
-    pub picker: Picker,
+    pub algorithm: Algorithm,
     /// What requests are placed by, for pickers that hash.
     pub hash_key: Arc<[KeyPart]>,
-    /// The endpoints, in written order.
-    pub endpoints: Vec<Endpoint>,
+    /// The endpoints. They may change while the snapshot stays.
+    pub(crate) members: ArcSwap<Members>,
     /// The protocol spoken with them.
     pub protocol: Protocol,
     /// TLS towards them, for the protocols that have it.
@@ -58,27 +63,6 @@ pub struct Upstream {
     pub budget: BudgetSettings,
     /// What outlives the snapshot.
     pub shared: Arc<Shared>,
-}
-
-/// An endpoint in an upstream: its weight here, and its shared state.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// Its share of the load.
-    pub weight: u32,
-    /// Counters and health.
-    pub state: Arc<EndpointState>,
-}
-
-impl Slot for Endpoint {
-    fn weight(&self) -> u32 {
-        self.weight
-    }
-    fn in_flight(&self) -> u32 {
-        self.state.in_flight()
-    }
-    fn turn(&self) -> &Turn {
-        self.state.turn()
-    }
 }
 
 /// The protocol spoken with endpoints.
@@ -111,6 +95,8 @@ impl Protocol {
 pub struct UpstreamTls {
     /// What is particular to it, if anything is: authorities or a certificate.
     pub identity: Option<TlsIdentity>,
+    /// Tells identities apart.
+    pub identity_digest: Option<[u8; 32]>,
     /// The name to ask for and verify; the endpoint's own if `None`.
     pub server_name: Option<String>,
     /// The client side of handshakes.
@@ -125,6 +111,23 @@ pub struct TlsIdentity {
     pub authorities: Option<Vec<u8>>,
     /// The certificate to present and its key, PEM.
     pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl TlsIdentity {
+    /// Tells identities apart.
+    pub fn digest(&self) -> [u8; 32] {
+        let Self { authorities, certificate } = self;
+        let mut context = digest::Context::new(&digest::SHA256);
+        let (chain, key) =
+            certificate.as_ref().map_or((None, None), |(chain, key)| (Some(chain), Some(key)));
+        for part in [authorities.as_ref(), chain, key] {
+            context.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+            context.update(part.map_or(&[], |part| part));
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        bytes
+    }
 }
 
 /// Without the key.
@@ -147,9 +150,14 @@ impl UpstreamTls {
 }
 
 impl Upstream {
-    /// Requests that endpoints of this upstream have taken so far.
+    /// Requests that endpoints of this upstream have taken so far, those that have
+    /// left included.
     pub fn requests(&self) -> u64 {
-        self.endpoints.iter().map(|endpoint| endpoint.state.requests()).sum()
+        let endpoints = &self.members().endpoints;
+        let here: u64 = endpoints.iter().map(|endpoint| endpoint.state.requests_here()).sum();
+        // After the sum: whoever leaves in between is counted twice for a moment,
+        // rather than not at all.
+        here + self.shared.requests_left()
     }
 
     /// Takes a retry from the budget, if there is one left.

@@ -19,6 +19,31 @@ pub enum BindAddress {
     Unix(PathBuf),
 }
 
+impl BindAddress {
+    /// Whether the system chooses the port.
+    pub const fn is_any_port(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.port() == 0)
+    }
+
+    /// Whether one of two, bound, leaves the other no place.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let same_host = one.ip() == other.ip()
+                    || one.ip().is_unspecified()
+                    || other.ip().is_unspecified();
+                // IPv6 addresses are bound for IPv6 only.
+                one.is_ipv4() == other.is_ipv4()
+                    && same_host
+                    && one.port() == other.port()
+                    && one.port() != 0
+            }
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 impl FromStr for BindAddress {
     type Err = ValueError;
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::{ValueError, text_leaf};
 
 /// So many events in so much time. The smallest spacing is one nanosecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     count: NonZeroU32,
     unit: Unit,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Unit {
     Second,
     Minute,

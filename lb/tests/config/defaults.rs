@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lb::balance::Picker;
+use lb::balance::Algorithm;
 use lb::config::LogFormat;
 use lb::policy::{Forward, Retry, RetryOn, Route, RouteAction, Timeouts};
 use lb::snapshot::{AccessLog, HeadLimits, Snapshot};
@@ -45,10 +45,10 @@ fn assert_defaults_of_the_process(snapshot: &Snapshot) {
         HeadLimits { header_size: 32 * 1024, headers: 100, uri: 8 * 1024 }
     );
     for upstream in &snapshot.upstreams {
-        assert!(matches!(upstream.picker, Picker::LeastConnections));
+        assert!(matches!(upstream.algorithm, Algorithm::LeastConnections));
         assert_eq!(upstream.protocol, Protocol::Http1);
         assert!(upstream.tls.is_none());
-        assert!(upstream.endpoints.iter().all(|endpoint| endpoint.weight == 1));
+        assert!(upstream.members().endpoints.iter().all(|endpoint| endpoint.weight == 1));
         assert_eq!((upstream.max_idle, upstream.idle_timeout), (32, seconds(60)));
         assert_eq!(
             upstream.passive,

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use lb::compile::compile_file;
-use lb::upstream::Registry;
+use lb::snapshot::Registry;
 
 use crate::support::repository;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lb::compile::{Compiled, compile_text};
-use lb::upstream::Registry;
+use lb::snapshot::Registry;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tempfile::TempDir;
 

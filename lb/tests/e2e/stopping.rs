@@ -121,18 +121,6 @@ async fn http2_connections_finish_their_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hup_and_usr2_are_said_and_ignored() {
-    let origin = Origin::named("x").await;
-    let lb = Lb::start(&simple(&origin)).await;
-    for signal in ["HUP", "USR2"] {
-        lb.signal(signal);
-        lb.logged(&format!("signal=\"SIG{signal}\"")).await;
-    }
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(Client::plain().text(&lb.url("/")).await, "x");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_does_not_steal_half_of_the_connections() {
     let origin = Origin::named("x").await;
     let lb = Lb::start(&simple(&origin)).await;

@@ -47,7 +47,7 @@ impl Start {
         }
         // With another configuration of TLS it is another connection.
         let tls = upstream.tls.as_ref().map(|tls| Arc::as_ptr(&tls.client).addr());
-        Self { tag: target.header_keys.hash_one((tls, &header)), header }
+        Self { tag: target.upstream.shared.header_keys.hash_one((tls, &header)), header }
     }
 }
 

@@ -323,7 +323,7 @@ impl Download {
             // What the client has yet to send of its body has no reader any more.
             && upload.is_taken_in()
             && !exchange.last
-            && !scene.shared.is_draining();
+            && !scene.shared.closes(scene.exchange);
         match self.keep_alive {
             true => After::KeepAlive { http10: request.http10 },
             false => After::Close,

@@ -346,7 +346,7 @@ impl Run<'_> {
             let keep_alive = request.keep_alive
                 && upload.is_taken_in()
                 && !exchange.last
-                && !lane.shared.is_draining();
+                && !lane.shared.closes(&exchange);
             let facts = work.noted.facts();
             let own =
                 refusal::answer(&lane.shared, &mut exchange, cause.into(), &facts, keep_alive);

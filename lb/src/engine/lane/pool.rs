@@ -94,6 +94,9 @@ impl Pools {
     ) {
         let key = Key::new(connection.open.endpoint(), connection.tag);
         let Some(until) = now.checked_add(upstream.idle_timeout) else { return };
+        if connection.open.endpoint().is_retired() {
+            return;
+        }
         let mut pool = self.workers[worker].lock();
         let idle = match upstream.shared.idle(upstream.max_idle) {
             Some(idle) => idle,
@@ -112,7 +115,11 @@ impl Pools {
             tokio::time::sleep(SWEEP).await;
             let now = Instant::now();
             self.workers[worker].lock().retain(|_, list| {
-                list.retain_mut(|kept| kept.until > now && kept.connection.is_quiet());
+                list.retain_mut(|kept| {
+                    kept.until > now
+                        && !kept.connection.open.endpoint().is_retired()
+                        && kept.connection.is_quiet()
+                });
                 !list.is_empty()
             });
         }
@@ -146,7 +153,7 @@ mod tests {
     use super::super::connection::{Open, Socket, Stream};
     use super::*;
     use crate::compile::compile_text;
-    use crate::upstream::Registry;
+    use crate::snapshot::Registry;
 
     /// An upstream that keeps two idle connections, and what it is connected to.
     async fn upstream() -> (Arc<Upstream>, TcpListener) {
@@ -170,7 +177,7 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
     async fn connect(upstream: &Upstream, listener: &TcpListener) -> (Connection, TcpStream) {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (other_end, _) = listener.accept().await.unwrap();
-        let open = Open::new(&upstream.endpoints[0].state);
+        let open = Open::new(&upstream.members().endpoints[0].state);
         (Connection { stream: Stream::Clear(Socket::Tcp(stream)), tag: 0, open }, other_end)
     }
 
@@ -186,7 +193,7 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
         let (upstream, listener) = upstream().await;
         let pools = Pools::new(3);
         let now = Instant::now();
-        let key = Key::new(&upstream.endpoints[0].state, 0);
+        let key = Key::new(&upstream.members().endpoints[0].state, 0);
         assert!(pools.take(0, key, now).is_none());
         let (first, _first) = connect(&upstream, &listener).await;
         let (second, _second) = connect(&upstream, &listener).await;
@@ -199,7 +206,7 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
         // It works where it is now.
         lent.stream.write_all(b"x").await.unwrap();
         assert!(pools.take(1, key, now).is_none());
-        assert!(pools.take(1, Key::new(&upstream.endpoints[0].state, 7), now).is_none());
+        assert!(pools.take(1, Key::new(&upstream.members().endpoints[0].state, 7), now).is_none());
     }
 
     #[tokio::test]
@@ -216,13 +223,13 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
             pools.keep(worker, connection, &upstream, now);
         }
         assert_eq!(upstream.shared.idle_connections(), 2);
-        assert_eq!(upstream.endpoints[0].state.connections(), 2);
-        let key = Key::new(&upstream.endpoints[0].state, 0);
+        assert_eq!(upstream.members().endpoints[0].state.connections(), 2);
+        let key = Key::new(&upstream.members().endpoints[0].state, 0);
         let left: Vec<SocketAddr> =
             std::iter::from_fn(|| pools.take(0, key, now)).map(|kept| port(&kept)).collect();
         assert_eq!(left, [ports[0], ports[2]], "the older of the full worker's went");
         assert_eq!(upstream.shared.idle_connections(), 0);
-        assert_eq!(upstream.endpoints[0].state.connections(), 0);
+        assert_eq!(upstream.members().endpoints[0].state.connections(), 0);
     }
 
     #[tokio::test]
@@ -230,7 +237,7 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
         let (upstream, listener) = upstream().await;
         let pools = Pools::new(1);
         let now = Instant::now();
-        let key = Key::new(&upstream.endpoints[0].state, 0);
+        let key = Key::new(&upstream.members().endpoints[0].state, 0);
         for said in [None, Some(&b"HTTP/1.1 408 Request Timeout\r\n\r\n"[..])] {
             let (connection, mut end) = connect(&upstream, &listener).await;
             pools.keep(0, connection, &upstream, now);
@@ -254,6 +261,6 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
         let (connection, _end) = connect(&upstream, &listener).await;
         pools.keep(0, connection, &upstream, now);
         assert!(pools.take(0, key, now + Duration::from_secs(61)).is_none());
-        assert_eq!(upstream.endpoints[0].state.connections(), 0);
+        assert_eq!(upstream.members().endpoints[0].state.connections(), 0);
     }
 }

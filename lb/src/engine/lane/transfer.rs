@@ -138,6 +138,10 @@ impl<C: ClientStream> Transfer<'_, C> {
         glances: bool,
     ) -> Result<Option<Instant>, Failure> {
         let mut next = Next { now, at: None };
+        if self.scene.exchange.is_cut() {
+            let detail = "its listener or its endpoint is not configured any more";
+            return Err(Failure::last(Cause::DrainTimeout, detail));
+        }
         if let Some(due) = self.scene.exchange.due
             && next.is_over(Some(Instant::from_std(due)))
         {

@@ -38,7 +38,7 @@ pub struct Tunnel {
 impl Tunnel {
     pub(super) fn new(
         lane: &Lane,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         connection: Connection,
         work: &mut Workspace,
         timeouts: Timeouts,
@@ -47,6 +47,8 @@ impl Tunnel {
         let (up, down) = (Way::with(work.input.bytes()), Way::with(work.response.bytes()));
         work.input.clear();
         work.response.clear();
+        // It may last for weeks.
+        exchange.release();
         Self {
             shared: Arc::clone(&lane.shared),
             exchange: Some(exchange),
@@ -107,6 +109,10 @@ impl Tunnel {
         // Nobody is left at the other end: what the client still sends is lost.
         if self.down.closed {
             return Poll::Ready(None);
+        }
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.is_cut()) {
+            let what = "its listener or its endpoint is not configured any more";
+            return Poll::Ready(Some((Cause::DrainTimeout, what.to_owned())));
         }
         let now = Instant::now();
         let moved = before != (self.up.passed, self.down.passed, self.up.closed);

@@ -46,6 +46,9 @@ pub(super) async fn begin(session: &mut Session, exchange: &mut Exchange) -> Res
     let Some(lease) = &exchange.lease else {
         return failure::internal(exchange, "no lease");
     };
+    if let Some(deadline) = &exchange.deadline {
+        deadline.uses(lease.endpoint());
+    }
     let ends = exchange.connection.as_ref().map(|connection| connection.ends);
     let mut peer = peer(target, lease, upgrade, &timeouts, remaining, (ends, exchange.client));
     let unreusable = !target.upstream.protocol.is_http2() && has_chunked_body(session);
@@ -95,7 +98,7 @@ fn peer(
             );
         }
     };
-    peer.group_key = target.pool_key;
+    peer.group_key = target.upstream.shared.id;
     if upstream.send_proxy {
         send_proxy::announce(&mut peer, target, ends, client);
     }

@@ -139,7 +139,9 @@ pub(super) fn edit_response(
         response.set_version(Version::HTTP_11);
     }
     let Some(connection) = &exchange.connection else { return Ok(()) };
-    live.snapshot.listeners[connection.listener.0 as usize].response_headers.apply(response)?;
+    if let Some(listener) = connection.listener(&live) {
+        listener.response_headers.apply(response)?;
+    }
     if let Some(route) = exchange.route() {
         route.response_headers.apply(response)?;
     }

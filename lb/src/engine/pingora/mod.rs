@@ -30,11 +30,12 @@ use ::pingora::upstreams::peer::HttpPeer;
 use ::pingora::{BError, Error};
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use self::proxies::Proxies;
 use super::arrival::{self, CLIENT_PATIENCE};
 use super::exchange::Exchange;
-use super::{Arrived, Connection, Deadline, Shared, deadline};
+use super::{Arrived, Connection, Deadline, Live, Shared, deadline};
 use crate::snapshot::Pace;
 
 /// How long a request body that nobody wants any more is read on.
@@ -44,6 +45,9 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Engine {
     shared: Arc<Shared>,
     proxies: Proxies,
+    /// What Pingora would be told of a stop, which our own loops hear of.
+    never: ShutdownWatch,
+    _never: watch::Sender<bool>,
 }
 
 tokio::task_local! {
@@ -55,7 +59,13 @@ tokio::task_local! {
 impl Engine {
     /// An engine for one of `workers` workers.
     pub fn new(shared: &Arc<Shared>, workers: usize) -> Self {
-        Self { shared: Arc::clone(shared), proxies: Proxies::new(shared, workers) }
+        let (_never, never) = watch::channel(false);
+        Self { shared: Arc::clone(shared), proxies: Proxies::new(shared, workers), never, _never }
+    }
+
+    /// Another snapshot is live.
+    pub fn follow(&self, live: &Live) {
+        self.proxies.follow(live);
     }
 
     /// Carries an HTTP/1 exchange. Gives the stream back when the connection
@@ -64,26 +74,22 @@ impl Engine {
         &self,
         session: ServerSession,
         arrived: Arrived,
-        shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let proxy = self.proxies.of(arrived.0.forward());
+        let proxy = self.proxies.of(arrived.0.upstream());
+        let era = arrived.0.connection.as_ref().map(|connection| Arc::clone(&connection.era));
         let carried =
-            ARRIVED.scope(Cell::new(Some(arrived)), proxy.process_new_http(session, shutdown));
-        deadline::with_deadline(carried).await
+            ARRIVED.scope(Cell::new(Some(arrived)), proxy.process_new_http(session, &self.never));
+        deadline::with_deadline(carried, era.as_deref(), self.shared.cuts()).await.flatten()
     }
 
     /// Decides about an HTTP/2 request and carries it.
-    pub async fn carry_http2(
-        &self,
-        session: Http2Session,
-        connection: &Arc<Connection>,
-        shutdown: &ShutdownWatch,
-    ) {
+    pub async fn carry_http2(&self, session: Http2Session, connection: &Arc<Connection>) {
         let session = ServerSession::new_http2(session);
         let started = (Instant::now(), SystemTime::now());
         let header = session.req_header();
-        let exchange = arrival::arrive(self.shared.live(), connection, header, false, started);
-        self.carry(session, Arrived(exchange), shutdown).await;
+        let exchange =
+            arrival::arrive(connection.era.live(&self.shared), connection, header, false, started);
+        self.carry(session, Arrived(exchange)).await;
     }
 }
 
@@ -96,7 +102,7 @@ impl Proxy {
     /// A connection that will be closed says so in its last response, whenever
     /// the draining began.
     fn close_after_the_last(&self, session: &mut Session, exchange: &Exchange) {
-        if exchange.last || self.shared.is_draining() {
+        if exchange.last || self.shared.closes(exchange) {
             session.set_keepalive(None);
         }
     }
@@ -285,8 +291,8 @@ fn patience(session: &Session, exchange: &Exchange) -> (Option<Duration>, Option
         return (Some(forward.timeouts.read), Some(forward.timeouts.send));
     }
     let pace =
-        exchange.live.as_ref().zip(exchange.connection.as_ref()).map(|(live, connection)| {
-            live.snapshot.listeners[connection.listener.0 as usize].connections.deadlines.pace
+        exchange.live.as_ref().zip(exchange.connection.as_ref()).and_then(|(live, connection)| {
+            Some(connection.listener(live)?.connections.deadlines.pace)
         });
     match pace {
         Some(Pace { min_rate: 1.., grace }) if session.is_http2() => {

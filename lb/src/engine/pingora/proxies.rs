@@ -15,54 +15,80 @@ use ::pingora::connectors::ConnectorOptions;
 use ::pingora::proxy::{HttpProxy, ProxyServiceBuilder};
 use ::pingora::server::configuration::ServerConf;
 
+use parking_lot::Mutex;
+
 use super::Proxy;
-use crate::engine::Shared;
-use crate::policy::Forward;
+use crate::engine::{Live, Shared};
 use crate::upstream::{TlsIdentity, Upstream};
 
-/// The proxies, and which upstream uses which.
+/// The proxies of one worker.
 pub(super) struct Proxies {
-    /// The first is for upstreams without an identity of their own.
-    proxies: Vec<Arc<HttpProxy<Proxy>>>,
-    by_upstream: Vec<usize>,
+    shared: Arc<Shared>,
+    workers: usize,
+    built: Mutex<HashMap<Group, Built>>,
+}
+
+/// Upstreams that are alike in TLS: the digest of their identity; `None` for those
+/// without one of their own.
+type Group = Option<[u8; 32]>;
+
+struct Built {
+    proxy: Arc<HttpProxy<Proxy>>,
+    /// How many idle connections it keeps.
+    idle: usize,
 }
 
 impl Proxies {
     /// Builds those that the live snapshot needs.
+    pub(super) fn new(shared: &Arc<Shared>, workers: usize) -> Self {
+        let proxies =
+            Self { shared: Arc::clone(shared), workers: workers.max(1), built: Mutex::default() };
+        proxies.follow(&shared.live());
+        proxies
+    }
+
+    /// Builds what a snapshot needs and is not there yet, and gives up what it does
+    /// not need.
     ///
     /// Idle connections are pooled per worker and proxy, in one LRU over the
     /// upstreams that use it; its size is this worker's share of the sum of
-    /// their `max_idle`.
-    pub(super) fn new(shared: &Arc<Shared>, workers: usize) -> Self {
-        let live = shared.live();
-        let mut groups: Vec<(Option<&TlsIdentity>, usize)> = vec![(None, 0)];
-        let mut known: HashMap<&TlsIdentity, usize> = HashMap::new();
-        let mut by_upstream = Vec::with_capacity(live.upstreams.len());
+    /// their `max_idle`. Where that changes, the pool begins anew.
+    pub(super) fn follow(&self, live: &Live) {
+        let mut groups: HashMap<Group, (Option<&TlsIdentity>, usize)> = HashMap::new();
+        groups.insert(None, (None, 0));
         for upstream in live.upstreams.iter().map(|live| &live.upstream) {
-            let group = match identity(upstream) {
-                None => 0,
-                Some(identity) => *known.entry(identity).or_insert_with(|| {
-                    groups.push((Some(identity), 0));
-                    groups.len() - 1
-                }),
-            };
-            groups[group].1 += upstream.max_idle;
-            by_upstream.push(group);
+            let (_, idle) = groups.entry(group(upstream)).or_insert((identity(upstream), 0));
+            *idle += upstream.max_idle;
         }
-        let proxies = groups
-            .into_iter()
-            .map(|(identity, idle)| {
-                Arc::new(proxy(shared, identity, idle.div_ceil(workers.max(1))))
-            })
-            .collect();
-        Self { proxies, by_upstream }
+        let mut built = self.built.lock();
+        built.retain(|group, _| groups.contains_key(group));
+        for (group, (identity, idle)) in groups {
+            let idle = idle.div_ceil(self.workers);
+            if built.get(&group).is_none_or(|built| built.idle != idle) {
+                let proxy = Arc::new(proxy(&self.shared, identity, idle));
+                built.insert(group, Built { proxy, idle });
+            }
+        }
     }
 
-    /// The proxy that carries what is forwarded so; any one, when nothing is.
-    pub(super) fn of(&self, forward: Option<&Forward>) -> &Arc<HttpProxy<Proxy>> {
-        let group = forward.map_or(0, |forward| self.by_upstream[forward.upstream.index()]);
-        &self.proxies[group]
+    /// The proxy that carries what goes to this upstream; any one, when nothing is
+    /// forwarded.
+    pub(super) fn of(&self, upstream: Option<&Upstream>) -> Arc<HttpProxy<Proxy>> {
+        let group = upstream.and_then(group);
+        let mut built = self.built.lock();
+        if let Some(built) = built.get(&group) {
+            return Arc::clone(&built.proxy);
+        }
+        // The request was decided by a snapshot that has gone since.
+        let idle = upstream.map_or(0, |upstream| upstream.max_idle).div_ceil(self.workers);
+        let proxy = Arc::new(proxy(&self.shared, upstream.and_then(identity), idle));
+        built.insert(group, Built { proxy: Arc::clone(&proxy), idle });
+        proxy
     }
+}
+
+fn group(upstream: &Upstream) -> Group {
+    upstream.tls.as_ref()?.identity_digest
 }
 
 fn identity(upstream: &Upstream) -> Option<&TlsIdentity> {

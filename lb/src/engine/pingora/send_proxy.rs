@@ -28,7 +28,8 @@ pub(super) fn announce(
     let addresses = ends.and_then(|ends| ends.proxied(client));
     let mut header = Vec::with_capacity(64);
     write_v2(&mut header, addresses);
-    peer.group_key = target.header_keys.hash_one((target.pool_key, &header));
+    peer.group_key =
+        target.upstream.shared.header_keys.hash_one((target.upstream.shared.id, &header));
     peer.options.custom_l4 = Some(Arc::new(Announced { header }));
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn exchange(
 ) -> Ending {
     let started = (Instant::now(), SystemTime::now());
     // Once: what a head may be and what happens to it is one configuration's.
-    let live = served.engine.shared().live();
+    let live = served.connection.era.live(served.engine.shared());
     let limits = live.snapshot.head_limits;
     let input = &mut work.input;
     match read_head(&mut transport, input, &limits, served, started.0, alarm).await {
@@ -247,7 +247,7 @@ async fn with_pingora(
         message.wait_to_be_told();
     }
     let session = ServerSession::new_http1(Box::new(message));
-    let reused = served.engine.pingora.carry(session, arrived, &served.shutdown).await;
+    let reused = served.engine.pingora.carry(session, arrived).await;
     if count_fault(served) {
         return Ending::Closed;
     }

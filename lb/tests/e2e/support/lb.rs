@@ -52,7 +52,9 @@ impl Lb {
         Self::launch_as(yaml, shell).await
     }
 
-    async fn launch_as(yaml: &str, mut command: Command) -> Self {
+    /// Starts `lb` as `command` would.
+    #[allow(dead_code, reason = "of the tests that share this, only some need it")]
+    pub async fn launch_as(yaml: &str, mut command: Command) -> Self {
         let directory = TempDir::new().unwrap();
         let certificates = Certificates::new(directory.path());
         certificates.issue("api", &["api.test", "localhost", "127.0.0.1"]);
