@@ -73,6 +73,14 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
 
+    /// How many reloads [default: 100, or 10 with --quick].
+    #[arg(long, value_name = "COUNT")]
+    reloads: Option<u32>,
+
+    /// How many hand-overs [default: 5, or 2 with --quick].
+    #[arg(long, value_name = "COUNT")]
+    hand_overs: Option<u32>,
+
     /// This row only; may be repeated.
     #[arg(long, value_enum, value_name = "NAME")]
     only: Vec<Kind>,
@@ -176,7 +184,9 @@ async fn carry_out(arguments: Arguments, directory: &Path) -> Result<Vec<String>
         let soak = Soak { plan, minutes: minutes.max(0.5), results: arguments.results };
         return soak.run(directory).await;
     }
-    let pace = if arguments.quick { Pace::QUICK } else { Pace::FULL };
+    let mut pace = if arguments.quick { Pace::QUICK } else { Pace::FULL };
+    pace.reloads = arguments.reloads.unwrap_or(pace.reloads);
+    pace.hand_overs = arguments.hand_overs.unwrap_or(pace.hand_overs);
     let chaos = Chaos { plan, pace, only: arguments.only, results: arguments.results };
     chaos.run(directory).await
 }

@@ -130,6 +130,11 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn count_descriptors(pid: Pid) -> io::Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 pub(crate) fn as_pid(id: u32) -> Pid {
     // The kernel's are 22 bits long.
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))

@@ -19,6 +19,10 @@ const TUNNELS: &str = "tunnels";
 /// A virtual host that no request of the load is for; reloads change it.
 pub(crate) const UNRELATED_HOST: &str = "unrelated.example";
 
+/// Idle connections to endpoints that lb keeps, and for how long.
+pub(crate) const MAX_IDLE: u32 = 64;
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Under it requests are limited, all from one address.
 pub(crate) const LIMITED_PATH: &str = "/api/v1/diagnostics/echo";
 
@@ -117,7 +121,7 @@ impl Setup {
         let key = quoted(&directory.join("server.key"));
         let access_log = quoted(&directory.join(format!("{name}-access.log")));
         let (drain, read) = (drain_timeout.as_secs(), READ_TIMEOUT.as_secs());
-        let request = REQUEST_TIMEOUT.as_secs();
+        let (request, idle) = (REQUEST_TIMEOUT.as_secs(), IDLE_TIMEOUT.as_secs());
         let mut upstream = format!("    balance: {balance}\n    endpoints:\n");
         for address in endpoints {
             let _ = writeln!(upstream, "      - {{ address: \"{address}\" }}");
@@ -139,7 +143,7 @@ shutdown: {{ delay: 0s, drain_timeout: {drain}s }}
 defaults:
   timeouts: {{ connect: 1s, send: {read}s, read: {read}s, request: {request}s }}
   retry: {{ attempts: 3, on: [connect_failure, reset, timeout] }}
-  keepalive: {{ max_idle: 64, idle_timeout: 30s }}
+  keepalive: {{ max_idle: {MAX_IDLE}, idle_timeout: {idle}s }}
 listeners:
   http: {{ bind: ["{http}"], engine: {engine} }}
   https:

@@ -18,6 +18,7 @@ use crate::load::tunnels::Tunnels;
 use crate::load::wire::Wire;
 use crate::load::{Clients, Current, Load};
 use crate::ports::Ports;
+use crate::process::count_descriptors;
 use crate::setup::{Balance, Engine, Setup};
 use crate::tally::Tally;
 use crate::watch::Watch;
@@ -57,6 +58,8 @@ pub(crate) struct Stage {
     pub(crate) ports: Ports,
     pub(crate) wire: Wire,
     pub(crate) current: Current,
+    /// What lb had open before the first client came.
+    pub(crate) descriptors_at_first: usize,
     /// Of the time in which nothing is broken.
     pub(crate) quiet: Arc<Tally>,
 }
@@ -83,11 +86,24 @@ impl Stage {
         if watch.until(deadline, |seen| seen.are_all_in()).await.is_none() {
             return Err("lb does not find all backends healthy".into());
         }
+        let descriptors_at_first = count_descriptors(lb.pid())?;
         let tunnels = Tunnels::start(plan.tunnels, &wire, lb.setup.https, &current);
         if !tunnels.all_open(START).await {
             return Err(format!("{} tunnels do not open", plan.tunnels).into());
         }
-        Ok(Self { load: None, tunnels, watch, lb, backends, plan, ports, wire, current, quiet })
+        Ok(Self {
+            load: None,
+            tunnels,
+            watch,
+            lb,
+            backends,
+            plan,
+            ports,
+            wire,
+            current,
+            descriptors_at_first,
+            quiet,
+        })
     }
 
     /// Starts the load, on connections that stand already.

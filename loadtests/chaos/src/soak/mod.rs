@@ -18,9 +18,11 @@ use self::growth::{Growth, Windows, compare};
 use self::mix::Mix;
 use self::samples::{Gauge, Sample};
 use crate::load::outcome::Weather;
+use crate::process::count_descriptors;
 use crate::report::Row;
+use crate::setup::IDLE_TIMEOUT;
 use crate::stage::{BACKENDS, Plan, Result, SETTLE, Stage};
-use crate::status::Status;
+use crate::status::{Metrics, Status};
 use crate::tally::Tally;
 
 /// Between two reloads.
@@ -35,8 +37,12 @@ const AWAY: f64 = 3.0;
 /// From a death until all is as before.
 const SETTLING: f64 = 12.0;
 
-/// How long what clients have left behind may take to be gone.
-const GIVEN_BACK: Duration = Duration::from_secs(30);
+/// How long what clients have left behind may take to be gone: the pool's time, and
+/// some for a machine that is busy.
+const GIVEN_BACK: Duration = Duration::from_secs(IDLE_TIMEOUT.as_secs() + 20);
+
+/// Checks and our own questions come and go.
+const SPARE_DESCRIPTORS: usize = 10;
 
 /// What of it is asked for.
 #[derive(Debug)]
@@ -228,30 +234,35 @@ async fn left_behind(stage: &Stage) -> String {
     let mut status = Status::new(stage.lb.setup.status);
     let deadline = Instant::now() + GIVEN_BACK;
     loop {
-        let mut left = String::new();
-        match status.metrics().await {
-            Ok(metrics) => {
-                for (name, what) in [
-                    ("lb_connections_open", "connections of clients"),
-                    ("lb_endpoint_in_flight", "exchanges in flight"),
-                ] {
-                    let count = metrics.sum(name, &[]).unwrap_or_default();
-                    if count != 0.0 {
-                        let _ = write!(
-                            left,
-                            "{}{count} {what}",
-                            if left.is_empty() { "" } else { ", " }
-                        );
-                    }
-                }
-            }
-            Err(error) => left = format!("no metrics ({error})"),
-        }
+        let left = match status.metrics().await {
+            Ok(metrics) => still_open(stage, &metrics),
+            Err(error) => format!("no metrics ({error})"),
+        };
         if left.is_empty() || Instant::now() >= deadline {
             return left;
         }
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+fn still_open(stage: &Stage, metrics: &Metrics) -> String {
+    let mut left = Vec::new();
+    for (name, what) in [
+        ("lb_connections_open", "connections of clients"),
+        ("lb_endpoint_in_flight", "exchanges in flight"),
+        ("lb_endpoint_connections", "connections to endpoints"),
+    ] {
+        let count = metrics.sum(name, &[]).unwrap_or_default();
+        if count != 0.0 {
+            left.push(format!("{count} {what}"));
+        }
+    }
+    let first = stage.descriptors_at_first;
+    let descriptors = count_descriptors(stage.lb.pid()).unwrap_or_default();
+    if descriptors > first + SPARE_DESCRIPTORS {
+        left.push(format!("{descriptors} descriptors ({first} before they came)"));
+    }
+    left.join(", ")
 }
 
 impl Report {

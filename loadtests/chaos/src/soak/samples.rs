@@ -5,6 +5,8 @@ use std::io;
 
 use nix::unistd::Pid;
 
+use crate::process::count_descriptors;
+use crate::setup::MAX_IDLE;
 use crate::status::Metrics;
 
 /// What is measured. The names are those of the table.
@@ -46,8 +48,11 @@ impl Gauge {
             // Sixteen sets of buffers of 128 KiB: what the long bodies of the mix take
             // when their times happen to coincide, and what workers keep of it.
             Self::Memory => 2048.0,
-            // Clients that connect for one request, and their requests' connections.
-            Self::Descriptors | Self::ClientConnections | Self::EndpointConnections => 16.0,
+            // The pool holds anything up to its bound, by how the last requests came.
+            // That none is lost shows exactly when all clients are gone.
+            Self::Descriptors | Self::EndpointConnections => f64::from(MAX_IDLE),
+            // Clients that connect for one request.
+            Self::ClientConnections => 16.0,
             // The runtime starts some for what blocks, and ends them when idle.
             Self::Threads => 2.0,
             Self::InFlight => 16.0,
@@ -67,8 +72,7 @@ impl Sample {
     pub(crate) fn take(second: f64, pid: Pid, metrics: &Metrics) -> io::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name: &str| field(&status, name).ok_or_else(|| io::Error::other("no field"));
-        // Less the directory's own.
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        let descriptors = count_descriptors(pid)?;
         let sum = |name| metrics.sum(name, &[]).unwrap_or_default();
         Ok(Self {
             second,
