@@ -13,6 +13,10 @@ use super::answer::Check;
 use super::outcome::Failure;
 use super::wire::{Wire, innermost};
 
+/// Idle connections that are kept. What a stall needed more of is closed after it,
+/// so that the load is the same before and after.
+const MAX_IDLE: usize = 24;
+
 /// Clients of one address.
 #[derive(Debug)]
 pub(crate) struct Http1 {
@@ -51,7 +55,10 @@ impl Http1 {
         check.read(response).await?;
         // Not after an answer that says `Connection: close`.
         if connection.ready().await.is_ok() {
-            self.idle().push(connection);
+            let mut idle = self.idle();
+            if idle.len() < MAX_IDLE {
+                idle.push(connection);
+            }
         }
         Ok(())
     }
