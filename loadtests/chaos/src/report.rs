@@ -11,6 +11,9 @@ use crate::tally::{Counts, percentile};
 /// Longest that an endpoint may take to be out, or back.
 pub(crate) const FAILOVER: Duration = Duration::from_secs(10);
 
+/// Later than that, the times are the machine's.
+const LATE_MS: f64 = 50.0;
+
 /// What came of one row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
@@ -212,6 +215,10 @@ impl Row {
         if self.retries > 0.0 || self.retries_refused > 0.0 {
             let (sent, refused) = (self.retries, self.retries_refused);
             let _ = writeln!(text, "- {sent:.0} retries by lb, {refused:.0} refused by the budget");
+        }
+        if self.sent_late_ms > LATE_MS {
+            let late = self.sent_late_ms;
+            let _ = writeln!(text, "- the load was up to {late:.0} ms late: the machine is busy");
         }
         for note in &self.notes {
             let _ = writeln!(text, "- {note}");

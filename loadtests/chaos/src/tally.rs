@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::load::outcome::{Failure, Judgement, Weather};
+use crate::load::tunnels::End;
 
 /// The requests and tunnels of one row of the table.
 #[derive(Debug)]
@@ -108,8 +109,17 @@ impl Tally {
     }
 
     /// A tunnel to `endpoint` has ended without its client's wish.
-    pub(crate) fn tunnel_ended(&self, endpoint: Option<usize>, why: &str) {
+    pub(crate) fn tunnel_ended(&self, endpoint: Option<usize>, end: &End) {
         let mut counts = self.counts();
+        let why = match end {
+            End::Gone(why) => why,
+            // Whatever is broken: nobody but the backend speaks in a tunnel.
+            End::Garbled(what) => {
+                counts.failed += 1;
+                *counts.failures.entry(format!("failed: in a tunnel: {what}")).or_default() += 1;
+                return;
+            }
+        };
         let is_affected = endpoint.is_some_and(|index| self.affected.contains(&index));
         let what = if is_affected {
             counts.tunnels_lost += 1;
@@ -188,11 +198,13 @@ mod tests {
     #[test]
     fn only_tunnels_of_sound_endpoints_are_cut() {
         let tally = Tally::new(BROKEN, &[1]);
-        tally.tunnel_ended(Some(1), "reset");
-        tally.tunnel_ended(Some(0), "reset");
-        tally.tunnel_ended(None, "reset");
+        let reset = End::Gone("reset".to_owned());
+        tally.tunnel_ended(Some(1), &reset);
+        tally.tunnel_ended(Some(0), &reset);
+        tally.tunnel_ended(None, &reset);
+        tally.tunnel_ended(Some(1), &End::Garbled("502 Bad Gateway".to_owned()));
         let counts = tally.result();
-        assert_eq!((counts.tunnels_lost, counts.tunnels_cut), (1, 2));
+        assert_eq!((counts.tunnels_lost, counts.tunnels_cut, counts.failed), (1, 2, 1));
     }
 
     #[tokio::test]

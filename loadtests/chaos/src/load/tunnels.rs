@@ -9,6 +9,7 @@ use http::Uri;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -171,8 +172,32 @@ pub(crate) async fn open(
     }
 }
 
+/// Why a tunnel is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Closed or broken: its backend may have done that.
+    Gone(String),
+    /// Something was said that no backend says.
+    Garbled(String),
+}
+
+impl End {
+    fn of(error: &WebSocketError) -> Self {
+        let why = innermost(error);
+        match error {
+            WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                Self::Gone(why)
+            }
+            WebSocketError::Protocol(_) | WebSocketError::Utf8(_) | WebSocketError::Capacity(_) => {
+                Self::Garbled(why)
+            }
+            _ => Self::Gone(why),
+        }
+    }
+}
+
 /// Talks until it breaks; says why it did.
-async fn converse(socket: &mut Socket) -> String {
+async fn converse(socket: &mut Socket) -> End {
     // Not all in the same moment.
     let first = Instant::now() + INTERVAL.mul_f64(fastrand::f64());
     let mut ticks = interval_at(first, INTERVAL);
@@ -183,27 +208,27 @@ async fn converse(socket: &mut Socket) -> String {
         match timeout(PATIENCE, echo(socket, number)).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return why,
-            Err(_) => return "silent".to_owned(),
+            Err(_) => return End::Gone("silent".to_owned()),
         }
     }
-    "too many messages".to_owned()
+    End::Gone("too many messages".to_owned())
 }
 
 /// Says `number`, and reads it back.
-pub(crate) async fn echo(socket: &mut Socket, number: u64) -> Result<(), String> {
+pub(crate) async fn echo(socket: &mut Socket, number: u64) -> Result<(), End> {
     let said = Message::text(number.to_string());
-    socket.send(said.clone()).await.map_err(|error| innermost(&error))?;
+    socket.send(said.clone()).await.map_err(|error| End::of(&error))?;
     loop {
         match socket.next().await {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(frame))) => {
                 let code = frame.map_or(1005, |frame| u16::from(frame.code));
-                return Err(format!("closed with {code}"));
+                return Err(End::Gone(format!("closed with {code}")));
             }
             Some(Ok(heard)) if heard == said => return Ok(()),
-            Some(Ok(_)) => return Err("wrong echo".to_owned()),
-            Some(Err(error)) => return Err(innermost(&error)),
-            None => return Err("closed".to_owned()),
+            Some(Ok(_)) => return Err(End::Garbled("wrong echo".to_owned())),
+            Some(Err(error)) => return Err(End::of(&error)),
+            None => return Err(End::Gone("closed".to_owned())),
         }
     }
 }
@@ -212,5 +237,20 @@ pub(crate) async fn echo(socket: &mut Socket, number: u64) -> Result<(), String>
 pub(crate) async fn close(socket: &mut Socket) {
     if socket.close(None).await.is_ok() {
         while let Some(Ok(_)) = socket.next().await {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_backend_says_is_told_from_an_end() {
+        let reset = WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake);
+        assert!(matches!(End::of(&reset), End::Gone(_)));
+        // The 5 of "502 Bad Gateway".
+        let page = WebSocketError::Protocol(ProtocolError::InvalidOpcode(5));
+        assert!(matches!(End::of(&page), End::Garbled(_)));
+        assert!(matches!(End::of(&WebSocketError::ConnectionClosed), End::Gone(_)));
     }
 }

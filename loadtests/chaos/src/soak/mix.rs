@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::certificates::SERVER_NAME;
 use crate::load::outcome::Failure;
 use crate::load::schedule::{Ask, Way};
+use crate::load::tunnels::End;
 use crate::load::wire::Wire;
 use crate::load::{Clients, Current, tunnels};
 
@@ -100,7 +101,7 @@ impl Mix {
             match timeout(PATIENCE, tunnels::echo(&mut socket, number)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => return tally.tunnel_ended(endpoint, &why),
-                Err(_) => return tally.tunnel_ended(endpoint, "silent"),
+                Err(_) => return tally.tunnel_ended(endpoint, &End::Gone("silent".to_owned())),
             }
         }
         let _ = timeout(PATIENCE, tunnels::close(&mut socket)).await;
