@@ -1,6 +1,7 @@
 //! WebSockets that stay: each says something every second, and expects it back.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,33 +29,41 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Before a client tries again.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Which share of the tunnels is renewed.
+#[derive(Debug, Clone, Copy)]
+struct Renewal {
+    index: usize,
+    of: usize,
+}
+
 /// So many tunnels, reopened when they break.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     count: usize,
     open: watch::Receiver<usize>,
-    /// Counts up when all clients have to open a new one.
-    round: watch::Sender<u64>,
+    /// Who has to open a new one.
+    renewal: watch::Sender<Renewal>,
     tasks: Vec<AbortHandle>,
 }
 
 impl Tunnels {
     pub(crate) fn start(count: usize, wire: &Wire, https: SocketAddr, current: &Current) -> Self {
         let open = Arc::new(watch::Sender::new(0));
-        let round = watch::Sender::new(0);
+        let renewal = watch::Sender::new(Renewal { index: 0, of: 1 });
         let tasks = (0..count)
-            .map(|_| {
+            .map(|index| {
                 let tunnel = Tunnel {
+                    index,
                     wire: wire.clone(),
                     https,
                     current: current.clone(),
                     open: Arc::clone(&open),
-                    round: round.subscribe(),
+                    renewal: renewal.subscribe(),
                 };
                 tokio::spawn(tunnel.run()).abort_handle()
             })
             .collect();
-        Self { count, open: open.subscribe(), round, tasks }
+        Self { count, open: open.subscribe(), renewal, tasks }
     }
 
     /// Waits until all are open; returns whether that came in time.
@@ -67,7 +76,12 @@ impl Tunnels {
 
     /// Every client closes its tunnel, properly, and opens another.
     pub(crate) fn renew(&self) {
-        self.round.send_modify(|round| *round += 1);
+        self.renew_share(0, 1);
+    }
+
+    /// The same for the share `index` of so many.
+    pub(crate) fn renew_share(&self, index: usize, of: usize) {
+        self.renewal.send_replace(Renewal { index, of: of.max(1) });
     }
 }
 
@@ -80,11 +94,12 @@ impl Drop for Tunnels {
 }
 
 struct Tunnel {
+    index: usize,
     wire: Wire,
     https: SocketAddr,
     current: Current,
     open: Arc<watch::Sender<usize>>,
-    round: watch::Receiver<u64>,
+    renewal: watch::Receiver<Renewal>,
 }
 
 /// One less is open when it is dropped.
@@ -120,17 +135,33 @@ impl Tunnel {
                 continue;
             };
 
-            self.round.mark_unchanged();
+            self.renewal.mark_unchanged();
             let counted = Counted::new(&self.open);
-            tokio::select! {
-                why = converse(&mut socket) => {
-                    drop(counted);
-                    self.current.get().tunnel_ended(endpoint, &why);
+            let end = self.talk_until_renewed(&mut socket).await;
+            drop(counted);
+            match end {
+                Some(end) => {
+                    self.current.get().tunnel_ended(endpoint, &end);
                     sleep(PAUSE).await;
                 }
-                _ = self.round.changed() => {
-                    drop(counted);
+                None => {
                     let _ = timeout(PATIENCE, close(&mut socket)).await;
+                }
+            }
+        }
+    }
+
+    /// Why the tunnel is over; `None` if its client is to open another.
+    async fn talk_until_renewed(&mut self, socket: &mut Socket) -> Option<End> {
+        let mut talk = pin!(converse(socket));
+        loop {
+            tokio::select! {
+                end = &mut talk => return Some(end),
+                changed = self.renewal.changed() => {
+                    let Renewal { index, of } = *self.renewal.borrow_and_update();
+                    if changed.is_err() || self.index % of == index {
+                        return None;
+                    }
                 }
             }
         }

@@ -91,10 +91,13 @@ pub(super) async fn hand_over(stage: &mut Stage, count: u32, row: &mut Row) -> R
             row.problems.push(format!("hand-over {number}: the new process finds no endpoints"));
             return Ok(());
         }
+        // So that every process has tunnels when the next one comes.
+        stage.tunnels.renew_share(number as usize, count as usize + 1);
         sleep(PAUSE).await;
     }
     let waiting = stage.lb.predecessors()?;
-    row.notes.push(format!("{waiting} old processes kept their tunnels until the clients moved"));
+    row.notes
+        .push(format!("{waiting} old processes were there, with tunnels, until the clients moved"));
 
     // The drain timeout outlasts the row: what was cut until now, was cut for
     // another reason. Nothing keeps the old processes from now on.
