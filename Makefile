@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k release release-lb clean
+.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,21 @@ load-ab: ## 100 000 requests, a thousand at once, with ApacheBench
 
 load-10k: ## 10 000 keep-alive clients at once, for a minute
 	@loadtests/ten-thousand.sh
+
+# Of lb and backend the release builds, or those that LB and BACKEND name (both).
+built = $${CARGO_TARGET_DIR:-target}/release
+chaos = cargo run -p chaos -- --lb "$(or $(LB),$(built)/lb)" --backend "$(or $(BACKEND),$(built)/backend)"
+
+chaos: release ## break backends, network and lb itself under load; ~5 minutes
+	$(chaos) --results loadtests/results
+
+chaos-quick: ## the same in a minute and a half, with debug builds
+	@scripts/bootstrap.sh demo
+	cargo build -p lb -p backend
+	cargo run -p chaos -- --quick
+
+soak: release ## all kinds of clients for MINUTES (30); what has grown at the end
+	$(chaos) --results loadtests/results soak --minutes $(or $(MINUTES),30)
 
 # Not needed for an lb that was built elsewhere: make bench-idle LB=path/to/lb
 release:

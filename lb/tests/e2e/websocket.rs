@@ -114,6 +114,42 @@ async fn a_silent_tunnel_ends_after_its_read_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_ours_is_said_in_a_tunnel_that_breaks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let switch = b"HTTP/1.1 101 Switching Protocols\r\n\
+                Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            let _ = stream.write_all(switch).await;
+            // A word from the client; then it breaks.
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.set_zero_linger();
+        }
+    });
+    let lb = Lb::start(&config(address, "websocket: true")).await;
+    let mut client = TcpStream::connect(lb.address("http")).await.unwrap();
+    let request = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        heard.push(client.read_u8().await.unwrap());
+    }
+    assert!(heard.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&heard));
+    client.write_all(b"word").await.unwrap();
+    let mut rest = Vec::new();
+    // Whether it ends with FIN or RST is the engine's affair.
+    let _ = client.read_to_end(&mut rest).await;
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+    let line = lb.access_line(|line| line["status"] == 101).await;
+    assert_eq!(line["cause"], "upstream_incomplete", "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn close_codes_pass_in_both_directions() {
     let lb =
         Lb::start(&config(echo().await, "websocket: true, timeouts: { read: 1h, send: 1h }")).await;

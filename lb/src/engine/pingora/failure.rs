@@ -184,8 +184,11 @@ pub(super) async fn answer(
         exchange.error = Some(error.to_string());
     }
     // A response that began cannot be taken back, and nobody reads one after
-    // the client has gone: the connection just ends.
-    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    // the client has gone: the connection just ends. In a tunnel, an answer would
+    // be taken for something that the endpoint has said.
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational() || session.was_upgraded());
     if begun || cause == Cause::ClientClosed {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
