@@ -17,35 +17,74 @@ pub(super) async fn keep_checking(
     state: Arc<EndpointState>,
     changed: Arc<Notify>,
 ) {
+    let mut times = Times { scheduled: Instant::now(), last: Instant::now() };
+    let mut due = Due::BySchedule;
     loop {
         let upstream = Arc::clone(&orders.borrow_and_update().upstream);
         let Some(settings) = &upstream.check else { return };
-        if check_once(&upstream, &state, settings).await {
+        if check_once(&upstream, &state, settings, due).await {
             changed.notify_one();
         }
         drop(upstream);
-        if !wait(&mut orders, &state).await {
-            return;
+        times.last = Instant::now();
+        if due == Due::BySchedule {
+            times.scheduled = times.last;
+        }
+        match wait(&mut orders, &state, times).await {
+            Some(next) => due = next,
+            None => return,
         }
     }
 }
 
-/// Waits until the next check is due. Whether there is one.
-async fn wait(orders: &mut watch::Receiver<Orders>, state: &EndpointState) -> bool {
-    let last = Instant::now();
+/// Why a check is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Its time has come.
+    BySchedule,
+    /// A real request has failed. That checks succeed says nothing then: they did
+    /// all along.
+    OnFailure,
+}
+
+/// When checks were over.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// The last by schedule.
+    scheduled: Instant,
+    /// The last of all.
+    last: Instant,
+}
+
+/// Checks that failures of real requests ask for are no closer: each such failure
+/// asks for one.
+const CLOSEST: Duration = Duration::from_millis(100);
+
+/// Waits until the next check is due, and says why it is. `None`: there is none.
+async fn wait(
+    orders: &mut watch::Receiver<Orders>,
+    state: &EndpointState,
+    times: Times,
+) -> Option<Due> {
     // A tenth earlier or later, so that checks of many balancers spread.
     let spread = 0.9 + fastrand::f64() * 0.2;
     loop {
         let pause = match &orders.borrow_and_update().upstream.check {
             Some(settings) => pause(settings, state).mul_f64(spread),
-            None => return false,
+            None => return None,
+        };
+        // What is in doubt is looked at in short steps from the last look.
+        let since = if state.health.is_failing() { times.last } else { times.scheduled };
+        let asked = async {
+            state.check_now.notified().await;
+            sleep(CLOSEST.saturating_sub(times.last.elapsed())).await;
         };
         tokio::select! {
-            () = sleep(pause.saturating_sub(last.elapsed())) => return true,
+            () = sleep(pause.saturating_sub(since.elapsed())) => return Some(Due::BySchedule),
             // A failure of a real request asks for a check at once.
-            () = state.check_now.notified() => return true,
+            () = asked => return Some(Due::OnFailure),
             // Other orders: the pause may be another.
-            ordered = orders.changed() => if ordered.is_err() { return false },
+            ordered = orders.changed() => if ordered.is_err() { return None },
         }
     }
 }
@@ -55,10 +94,15 @@ fn pause(settings: &CheckSettings, state: &EndpointState) -> Duration {
 }
 
 /// Whether its health is another now.
-async fn check_once(upstream: &Upstream, state: &EndpointState, settings: &CheckSettings) -> bool {
+async fn check_once(
+    upstream: &Upstream,
+    state: &EndpointState,
+    settings: &CheckSettings,
+    due: Due,
+) -> bool {
     let result = probe::probe(upstream, state, settings).await;
     let now = Instant::now().into_std();
-    let transition = state.health.record_check(result.is_ok(), now, settings);
+    let transition = state.health.record_check(result.is_ok(), due, now, settings);
     if transition.is_some() {
         // Those who wait have one more, or nobody to wait for.
         upstream.shared.queue.look_again();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::check::Due;
 use super::outlier::Reason;
 use crate::values::StatusRange;
 
@@ -185,10 +186,13 @@ impl Health {
     pub(super) fn record_check(
         &self,
         success: bool,
+        due: Due,
         now: Instant,
         settings: &CheckSettings,
     ) -> Option<Transition> {
-        if success {
+        // A check that a failure asked for would end the ejection that the failure
+        // began, for as long as checks succeed and requests do not.
+        if success && due == Due::BySchedule {
             self.readmit(now);
         }
         let state = self.checked.load(Ordering::Relaxed);

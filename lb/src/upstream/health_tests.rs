@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::check::Due;
 use super::health::*;
 use super::outlier::Reason;
 
@@ -26,8 +27,8 @@ const PASSIVE: PassiveSettings = PassiveSettings {
 fn no_traffic_before_the_first_success() {
     let health = Health::new(Instant::now());
     assert!(!health.is_checked_healthy());
-    assert_eq!(health.record_check(false, Instant::now(), &check(3, 1)), Some(Transition::Down));
-    assert_eq!(health.record_check(true, Instant::now(), &check(3, 1)), Some(Transition::Up));
+    assert_eq!(health.record_check(false, Due::BySchedule, Instant::now(), &check(3, 1)), Some(Transition::Down));
+    assert_eq!(health.record_check(true, Due::BySchedule, Instant::now(), &check(3, 1)), Some(Transition::Up));
     assert!(health.is_checked_healthy());
 }
 
@@ -35,15 +36,15 @@ fn no_traffic_before_the_first_success() {
 fn thresholds_count_results_in_a_row() {
     let settings = check(3, 2);
     let health = Health::new(Instant::now());
-    health.record_check(true, Instant::now(), &settings);
+    health.record_check(true, Due::BySchedule, Instant::now(), &settings);
     for result in [false, false, true, false, false] {
-        assert_eq!(health.record_check(result, Instant::now(), &settings), None);
+        assert_eq!(health.record_check(result, Due::BySchedule, Instant::now(), &settings), None);
         assert!(health.is_checked_healthy());
     }
     assert!(health.is_failing());
-    assert_eq!(health.record_check(false, Instant::now(), &settings), Some(Transition::Down));
-    assert_eq!(health.record_check(true, Instant::now(), &settings), None);
-    assert_eq!(health.record_check(true, Instant::now(), &settings), Some(Transition::Up));
+    assert_eq!(health.record_check(false, Due::BySchedule, Instant::now(), &settings), Some(Transition::Down));
+    assert_eq!(health.record_check(true, Due::BySchedule, Instant::now(), &settings), None);
+    assert_eq!(health.record_check(true, Due::BySchedule, Instant::now(), &settings), Some(Transition::Up));
     assert!(!health.is_failing());
 }
 
@@ -62,6 +63,20 @@ fn three_failures_within_the_time_take_out_for_that_time() {
 }
 
 #[test]
+fn a_check_that_a_failure_asked_for_does_not_bring_it_back() {
+    let start = Instant::now();
+    let health = Health::new(start);
+    health.record_check(true, Due::BySchedule, start, &check(3, 1));
+    for _ in 0..3 {
+        health.record_failure(start, &PASSIVE, || true);
+    }
+    health.record_check(true, Due::OnFailure, start, &check(3, 1));
+    assert!(health.is_ejected(start));
+    health.record_check(true, Due::BySchedule, start, &check(3, 1));
+    assert!(!health.is_ejected(start));
+}
+
+#[test]
 fn an_active_success_brings_it_back_early() {
     let start = Instant::now();
     let health = Health::new(start);
@@ -69,7 +84,7 @@ fn an_active_success_brings_it_back_early() {
         health.record_failure(start, &PASSIVE, || true);
     }
     assert!(health.is_ejected(start));
-    health.record_check(true, start, &check(3, 1));
+    health.record_check(true, Due::BySchedule, start, &check(3, 1));
     assert!(!health.is_ejected(start));
 }
 
@@ -97,7 +112,7 @@ fn an_outlier_is_out_for_longer_each_time_and_no_check_brings_it_back() {
     let reason = Reason::ErrorRate { errors: 1, requests: 1 };
     let health = Health::new(start);
     assert_eq!(health.eject(at(0), base, reason).as_secs(), 30);
-    health.record_check(true, at(1), &check(3, 1));
+    health.record_check(true, Due::BySchedule, at(1), &check(3, 1));
     assert!(health.is_ejected(at(29)), "it answers its checks, as it did before");
     assert!(!health.take_end_of_ejection(at(29)));
     assert!(!health.is_ejected(at(30)));
@@ -121,10 +136,10 @@ fn who_comes_back_is_known_since_when() {
     let at = |seconds| start + Duration::from_secs(seconds);
     let up_for = |health: &Health, seconds| health.up_for(at(seconds)).map(|up| up.as_secs());
     let health = Health::new(start);
-    health.record_check(true, at(1), &check(1, 1));
+    health.record_check(true, Due::BySchedule, at(1), &check(1, 1));
     assert_eq!(up_for(&health, 2), None, "it was there from the beginning");
-    health.record_check(false, at(10), &check(1, 1));
-    health.record_check(true, at(20), &check(1, 1));
+    health.record_check(false, Due::BySchedule, at(10), &check(1, 1));
+    health.record_check(true, Due::BySchedule, at(20), &check(1, 1));
     assert_eq!(up_for(&health, 25), Some(5));
     for _ in 0..3 {
         health.record_failure(at(30), &PASSIVE, || true);
@@ -134,10 +149,10 @@ fn who_comes_back_is_known_since_when() {
     for _ in 0..3 {
         health.record_failure(at(100), &PASSIVE, || true);
     }
-    health.record_check(true, at(110), &check(1, 1));
+    health.record_check(true, Due::BySchedule, at(110), &check(1, 1));
     assert_eq!(up_for(&health, 115), Some(5), "a check brought it back early");
     let new = Health::new(start);
     new.come_back(at(1));
-    new.record_check(true, at(3), &check(1, 1));
+    new.record_check(true, Due::BySchedule, at(3), &check(1, 1));
     assert_eq!(up_for(&new, 5), Some(2), "new to a running process");
 }

@@ -182,8 +182,9 @@ impl Kind {
             Self::Stuck => (Network(Fault::Delay(Duration::from_secs(3))), true),
             Self::Reset => (Network(Fault::Reset), true),
             // More than the answer to a check has, and less than the others'. The
-            // checks pass, and each brings back what real requests took out.
-            Self::ResetLate => (Network(Fault::ResetAfter(1500)), false),
+            // checks pass, and the next by schedule brings back what real requests
+            // took out.
+            Self::ResetLate => (Network(Fault::ResetAfter(1500)), true),
             Self::Silent => (Network(Fault::Silent), true),
             Self::Errors => (Network(Fault::Fail { is_healthy: true }), false),
             Self::ErrorsAll => (Network(Fault::Fail { is_healthy: false }), true),
