@@ -14,6 +14,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use tokio::runtime::Handle;
+
 use super::Closings;
 use crate::policy::Table;
 use crate::response::Cause;
@@ -58,6 +60,9 @@ pub struct Metrics {
     certificate_reload_failed: IntGaugeVec,
     /// Access log lines that were not written.
     pub access_log_dropped: IntCounter,
+    tasks: IntGauge,
+    /// The runtimes whose tasks are counted.
+    runtimes: Mutex<Vec<Handle>>,
     /// 1 while the process stops.
     pub draining: IntGauge,
     /// 1 if the last reload was good, or there was none.
@@ -186,6 +191,14 @@ impl Default for Metrics {
                     "0 if the last attempt to hand over to a new process failed.",
                 ),
             ),
+            tasks: registered(
+                &registry,
+                IntGauge::new(
+                    "lb_tasks",
+                    "Tasks in the workers' runtimes: one a connection, one a stream, and some of their own.",
+                ),
+            ),
+            runtimes: Mutex::default(),
             draining: registered(
                 &registry,
                 IntGauge::new("lb_draining", "1 while the process is stopping."),
@@ -230,8 +243,16 @@ impl Metrics {
         }
     }
 
+    /// Counts the tasks of a runtime, too.
+    pub fn watch_tasks(&self, runtime: Handle) {
+        self.runtimes.lock().push(runtime);
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> Vec<u8> {
+        let alive = |runtime: &Handle| runtime.metrics().num_alive_tasks();
+        let tasks: usize = self.runtimes.lock().iter().map(alive).sum();
+        self.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics cannot be rendered");

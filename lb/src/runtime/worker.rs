@@ -55,6 +55,7 @@ impl Worker {
     /// Starts the worker of this index.
     pub(super) fn spawn(index: usize, pools: Arc<Pools>, shared: Arc<Shared>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        shared.metrics.watch_tasks(runtime.handle().clone());
         let (orders, received) = mpsc::unbounded_channel();
         let thread =
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {

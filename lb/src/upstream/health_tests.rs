@@ -27,8 +27,14 @@ const PASSIVE: PassiveSettings = PassiveSettings {
 fn no_traffic_before_the_first_success() {
     let health = Health::new(Instant::now());
     assert!(!health.is_checked_healthy());
-    assert_eq!(health.record_check(false, Due::BySchedule, Instant::now(), &check(3, 1)), Some(Transition::Down));
-    assert_eq!(health.record_check(true, Due::BySchedule, Instant::now(), &check(3, 1)), Some(Transition::Up));
+    assert_eq!(
+        health.record_check(false, Due::BySchedule, Instant::now(), &check(3, 1)),
+        Some(Transition::Down)
+    );
+    assert_eq!(
+        health.record_check(true, Due::BySchedule, Instant::now(), &check(3, 1)),
+        Some(Transition::Up)
+    );
     assert!(health.is_checked_healthy());
 }
 
@@ -42,9 +48,15 @@ fn thresholds_count_results_in_a_row() {
         assert!(health.is_checked_healthy());
     }
     assert!(health.is_failing());
-    assert_eq!(health.record_check(false, Due::BySchedule, Instant::now(), &settings), Some(Transition::Down));
+    assert_eq!(
+        health.record_check(false, Due::BySchedule, Instant::now(), &settings),
+        Some(Transition::Down)
+    );
     assert_eq!(health.record_check(true, Due::BySchedule, Instant::now(), &settings), None);
-    assert_eq!(health.record_check(true, Due::BySchedule, Instant::now(), &settings), Some(Transition::Up));
+    assert_eq!(
+        health.record_check(true, Due::BySchedule, Instant::now(), &settings),
+        Some(Transition::Up)
+    );
     assert!(!health.is_failing());
 }
 

@@ -26,7 +26,9 @@ virtual_hosts:
 "#,
         endpoints.join(", ")
     );
-    compile_text(&yaml, Path::new("."), &|_| None, &crate::snapshot::Registry::default()).snapshot.unwrap()
+    compile_text(&yaml, Path::new("."), &|_| None, &crate::snapshot::Registry::default())
+        .snapshot
+        .unwrap()
 }
 
 fn placement(now: Instant) -> Placement {

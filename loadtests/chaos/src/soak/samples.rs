@@ -15,16 +15,18 @@ pub(crate) enum Gauge {
     Memory,
     Descriptors,
     Threads,
+    Tasks,
     ClientConnections,
     EndpointConnections,
     InFlight,
 }
 
 impl Gauge {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Memory,
         Self::Descriptors,
         Self::Threads,
+        Self::Tasks,
         Self::ClientConnections,
         Self::EndpointConnections,
         Self::InFlight,
@@ -35,6 +37,7 @@ impl Gauge {
             Self::Memory => "resident memory, KiB",
             Self::Descriptors => "open descriptors",
             Self::Threads => "threads",
+            Self::Tasks => "tasks",
             Self::ClientConnections => "connections of clients",
             Self::EndpointConnections => "connections to endpoints",
             Self::InFlight => "exchanges in flight",
@@ -55,6 +58,8 @@ impl Gauge {
             Self::ClientConnections => 16.0,
             // The runtime starts some for what blocks, and ends them when idle.
             Self::Threads => 2.0,
+            // One for each of both, and those that end after them.
+            Self::Tasks => 32.0,
             Self::InFlight => 16.0,
         }
     }
@@ -80,6 +85,7 @@ impl Sample {
                 field("VmRSS:")?,
                 descriptors as f64,
                 field("Threads:")?,
+                sum("lb_tasks"),
                 sum("lb_connections_open"),
                 sum("lb_endpoint_connections"),
                 sum("lb_endpoint_in_flight"),
