@@ -51,7 +51,7 @@ fn listeners_that_do_not_exist() {
             (
                 "hosts: [a]\n    listeners: [htpp]",
                 &[
-                    r#"8:17: virtual_hosts[0].listeners.iter().next().unwrap(): there is no listener "htpp"; did you mean "http"?"#,
+                    r#"8:17: virtual_hosts[0].listeners[0]: there is no listener "htpp"; did you mean "http"?"#,
                 ],
             ),
             (
@@ -243,7 +243,7 @@ virtual_hosts:
                 r#"21:26: virtual_hosts[0].routes[1].match.path: "a" can never match: a path starts with "/""#,
                 r#"21:41: virtual_hosts[0].routes[1].upstream: there is no upstream "wbe"; did you mean "web"?"#,
                 r#"21:64: virtual_hosts[0].routes[1].timeouts.read: "5" is not a duration; write a number and a unit: 250ms, 10s, 5m, 1h or 7d"#,
-                r#"23:24: virtual_hosts[1].listeners.iter().nth(1).unwrap(): there is no listener "htp"; did you mean "http"?"#,
+                r#"23:24: virtual_hosts[1].listeners[1]: there is no listener "htp"; did you mean "http"?"#,
                 r#"25:67: virtual_hosts[1].routes[0].rate_limits[0]: there is no rate limit "login"; there is none under rate_limits"#,
                 "26:58: virtual_hosts[1].routes[1].redirect.status: 200 is not a redirect; write 301, 302, 303, 307 or 308",
             ],
