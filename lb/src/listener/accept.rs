@@ -113,12 +113,13 @@ pub enum Accepting {
     Leave,
 }
 
-/// Accepts until told not to.
-pub async fn accept(socket: Socket, mut orders: watch::Receiver<Accepting>) {
-    let mut context = match orders.borrow_and_update().clone() {
-        Accepting::Into(context) => context,
-        Accepting::Close | Accepting::Leave => return,
-    };
+/// Accepts until told not to. It begins with `context`; what `orders` has had before
+/// it was subscribed to is not asked.
+pub async fn accept(
+    socket: Socket,
+    mut context: Arc<AcceptContext>,
+    mut orders: watch::Receiver<Accepting>,
+) {
     let mut spare = Spare::new();
     let mut shortage = Shortage::default();
     loop {

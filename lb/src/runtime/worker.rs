@@ -174,16 +174,16 @@ impl Acceptors<'_> {
                     context
                 }
             };
-            let context = Accepting::Into(context);
+            let into = Accepting::Into(Arc::clone(&context));
             match (self.accepting.get(&id), socket) {
                 (Some(accepting), _) => {
-                    accepting.send_replace(context);
+                    accepting.send_replace(into);
                 }
                 (None, Some(bound)) => match bound.into_socket() {
                     Ok(socket) => {
-                        let (sender, orders) = watch::channel(context);
+                        let (sender, orders) = watch::channel(into);
                         self.accepting.insert(id, sender);
-                        tokio::spawn(accept(socket, orders));
+                        tokio::spawn(accept(socket, context, orders));
                     }
                     Err(error) => tracing::error!(%error, "a socket cannot enter its worker"),
                 },
