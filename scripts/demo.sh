@@ -36,6 +36,7 @@ ca=certs/dev/ca.pem
 http_port=8080
 https_port=8443
 status_port=9900
+admin_port=9901
 backends=(1 2 3)
 drain_seconds=10
 
@@ -115,7 +116,7 @@ start_everything() {
 # Asked by connecting, as any client would: curl's exit status 7 is "refused".
 ports_are_free() {
     local port code taken=0
-    for port in "$http_port" "$https_port" "$status_port" "${backends[@]/#/800}"; do
+    for port in "$http_port" "$https_port" "$status_port" "$admin_port" "${backends[@]/#/800}"; do
         code=0
         curl -q --silent --noproxy '*' --max-time 2 --output /dev/null "http://127.0.0.1:$port/" || code=$?
         if ((code != 7)); then
@@ -343,6 +344,10 @@ kill a backend, watch nobody notice, and bring it back:
   kill -9 ${pids[backend-2]}
   scripts/demo.sh backend 2
 
+change config/demo.yaml, and see it taken up; or ask for it, and read the report:
+
+  curl -X POST -H 'X-LB-Admin: 1' http://127.0.0.1:$admin_port/api/reload
+
 metrics:    $status/metrics
 access log: tail -f target/demo/access.log      (lb's own: target/demo/lb.log)
 
@@ -416,6 +421,7 @@ smoke() {
     check "a WebSocket echoes" websocket_echoes
     check "/metrics has lb_requests_total" metrics_count_requests
     check "/readyz is 200" ready
+    check "POST /api/reload: the configuration is read again" reloads
     check "kill -9 of a backend during 200 requests: none fails" killed_backend_goes_unnoticed
     check "the backend started again serves again" restarted_backend_serves
     check "SIGTERM: lb exits 0 within ${drain_seconds}s" lb_drains_and_exits
@@ -544,6 +550,12 @@ websocket_echoes() {
     output=$(timeout 15 "$ws_bin" "wss://localhost:$https_port/ws" --ca "$ca" --message "$text" 2>&1 </dev/null) ||
         fail "the client failed: $output" || return 1
     [[ $output == *"$text"* ]] || fail "answer: $output"
+}
+
+reloads() {
+    request -X POST --header 'X-LB-Admin: 1' "http://127.0.0.1:$admin_port/api/reload" || return 1
+    expect_code 200 || return 1
+    grep -q '"outcome":"applied"' "$state/body" || fail "$(cat "$state/body")"
 }
 
 metrics_count_requests() {

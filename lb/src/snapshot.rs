@@ -5,6 +5,7 @@ mod connections;
 mod listeners;
 mod registry;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<Cidr>,
     /// What concerns the process as a whole.
     pub process: Process,
+    /// A digest of each section as it was written, by what it is called.
+    pub sections: BTreeMap<String, u64>,
 }
 
 /// A named token bucket table.

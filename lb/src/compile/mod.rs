@@ -16,6 +16,7 @@ mod reach;
 mod redirect;
 mod routes;
 mod scope;
+mod sections;
 mod server_tls;
 mod upstreams;
 
@@ -134,6 +135,7 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
             .as_ref()
             .map_or_else(Vec::new, |client| client.trusted_proxies.clone()),
         process,
+        sections: sections::sections(config),
     }
 }
 

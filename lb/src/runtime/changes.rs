@@ -1,71 +1,44 @@
 //! What a reload changes, in words.
 
-use std::collections::BTreeSet;
-
 use crate::snapshot::{Listener, Process, Snapshot};
 
-/// One line for each listener, upstream, endpoint, virtual host and limit that
-/// comes, goes, or is other than before.
+/// One line for each section, endpoint, virtual host and so on that comes, goes, or
+/// is other than before.
 pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
-    compare(
-        "listener",
-        old.listeners.iter().map(|listener| &*listener.name),
-        new.listeners.iter().map(|listener| &*listener.name),
-        &mut lines,
-    );
-    for now in new.listeners.iter() {
-        if let Some(before) = old.listeners.named(&now.name)
-            && is_other(before, now)
-        {
-            lines.push(format!("listener \"{}\" changed", now.name));
+    for (name, digest) in &new.sections {
+        match old.sections.get(name) {
+            None => lines.push(format!("{name} added")),
+            Some(before) if before != digest => lines.push(format!("{name} changed")),
+            Some(_) => {}
         }
     }
-    compare(
-        "upstream",
-        old.upstreams.iter().map(|upstream| &*upstream.name),
-        new.upstreams.iter().map(|upstream| &*upstream.name),
-        &mut lines,
-    );
-    for now in &new.upstreams {
-        let Some(before) = old.upstreams.iter().find(|each| each.name == now.name) else {
-            continue;
-        };
-        let (before, now_there) = (before.written(), now.written());
-        let what = format!("upstream \"{}\": endpoint", now.name);
-        compare(
-            &what,
-            before.iter().map(String::as_str),
-            now_there.iter().map(String::as_str),
-            &mut lines,
-        );
+    let gone = old.sections.keys().filter(|name| !new.sections.contains_key(*name));
+    lines.extend(gone.map(|name| format!("{name} removed")));
+    // Of an upstream that comes or goes, its endpoints do.
+    let whole: Vec<String> = lines
+        .iter()
+        .filter_map(|line| line.strip_suffix(" added").or(line.strip_suffix(" removed")))
+        .map(|name| format!("{name}: "))
+        .collect();
+    lines.retain(|line| !whole.iter().any(|upstream| line.starts_with(upstream)));
+    // What was written may be the same, and the certificates in the files others.
+    for now in new.listeners.iter() {
+        let line = format!("listener \"{}\" changed", now.name);
+        let before = old.listeners.named(&now.name);
+        if before.is_some_and(|before| has_other_tls(before, now)) && !lines.contains(&line) {
+            lines.push(line);
+        }
     }
-    compare(
-        "rate limit",
-        old.limits.iter().map(|limit| &*limit.name),
-        new.limits.iter().map(|limit| &*limit.name),
-        &mut lines,
-    );
-    compare("virtual host", old.table.host_names(), new.table.host_names(), &mut lines);
+    lines.sort_unstable();
     lines
 }
 
-fn is_other(before: &Listener, now: &Listener) -> bool {
-    let tls = |listener: &Listener| {
+fn has_other_tls(before: &Listener, now: &Listener) -> bool {
+    let server = |listener: &Listener| {
         listener.tls.as_ref().map(|tls| std::sync::Arc::as_ptr(&tls.server).addr())
     };
-    before.bind != now.bind || before.connections != now.connections || tls(before) != tls(now)
-}
-
-fn compare<'n>(
-    what: &str,
-    old: impl Iterator<Item = &'n str>,
-    new: impl Iterator<Item = &'n str>,
-    lines: &mut Vec<String>,
-) {
-    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) = (old.collect(), new.collect());
-    lines.extend(new.difference(&old).map(|name| format!("{what} \"{name}\" added")));
-    lines.extend(old.difference(&new).map(|name| format!("{what} \"{name}\" removed")));
+    server(before) != server(now)
 }
 
 /// What a snapshot says and a running process cannot do.

@@ -22,7 +22,10 @@ async fn a_new_route_serves_and_what_is_in_flight_keeps_the_old_ones() {
     yaml.route("*", "match: { path_prefix: /old }, upstream: api");
     let report = lb.reload(&yaml.to_string()).await;
     assert_eq!(report["trigger"], "SIGHUP");
-    assert_eq!(report["changes"], serde_json::json!(["upstream \"new\" added"]));
+    assert_eq!(
+        report["changes"],
+        serde_json::json!(["upstream \"new\" added", "virtual host \"*\" changed"])
+    );
 
     let client = Client::plain();
     let response = client.get(&lb.url("/")).await.unwrap();
