@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick soak release release-lb clean
+.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ chaos = cargo run -p chaos -- --lb "$(or $(LB),$(built)/lb)" --backend "$(or $(B
 
 chaos: release ## break backends, network and lb itself under load; ~5 minutes
 	$(chaos) --results loadtests/results
+
+chaos-readme: ## put the table of the latest chaos run into README.md and docs/operations.md
+	@python3 loadtests/chaos_table.py loadtests/results/chaos.md README.md docs/operations.md
 
 chaos-quick: ## the same in a minute and a half, with debug builds
 	@scripts/bootstrap.sh demo
