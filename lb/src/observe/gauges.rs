@@ -29,6 +29,7 @@ pub struct SnapshotGauges {
     dns_failures: IntCounterVec,
     endpoints: IntGaugeVec,
     available: IntGaugeVec,
+    draining: IntGaugeVec,
     queue: IntGaugeVec,
     circuit: IntGaugeVec,
     opened: IntCounterVec,
@@ -97,6 +98,11 @@ impl SnapshotGauges {
                 "Endpoints that could take a request now.",
                 &["upstream"],
             )?,
+            draining: gauge(
+                "lb_upstream_draining_in_flight",
+                "Exchanges in flight at endpoints that have left the upstream.",
+                &["upstream"],
+            )?,
             queue: gauge(
                 "lb_upstream_queue_length",
                 "Requests that wait because all endpoints are full.",
@@ -125,7 +131,7 @@ impl SnapshotGauges {
         [&self.requests, &self.failures, &self.ejections, &self.dns_failures, &self.opened]
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 10] {
+    fn gauges(&self) -> [&IntGaugeVec; 11] {
         [
             &self.in_flight,
             &self.connections,
@@ -133,6 +139,7 @@ impl SnapshotGauges {
             &self.ejected,
             &self.endpoints,
             &self.available,
+            &self.draining,
             &self.queue,
             &self.circuit,
             &self.keys,
@@ -173,6 +180,8 @@ impl Collector for SnapshotGauges {
                     self.ejections.with_label_values(labels).inc_by(count);
                 }
             }
+            let draining = self.draining.with_label_values(&[&upstream.name]);
+            draining.set(i64::from(upstream.shared.draining()));
             if upstream.queue.is_some() {
                 let waiting = upstream.shared.queue.len();
                 self.queue.with_label_values(&[&upstream.name]).set(i64::from(waiting));

@@ -150,6 +150,13 @@ impl Shared {
         Some(Idle(Arc::clone(&self.idle)))
     }
 
+    /// Exchanges in flight at endpoints that have left.
+    pub fn draining(&self) -> u32 {
+        let endpoints = self.endpoints.lock();
+        let known = endpoints.values().flatten().filter_map(Weak::upgrade);
+        known.filter(|state| state.is_retired()).map(|state| state.in_flight()).sum()
+    }
+
     /// How many idle connections the lane keeps.
     pub fn idle_connections(&self) -> usize {
         self.idle.load(Ordering::Relaxed)

@@ -43,8 +43,10 @@ async fn one_that_left_takes_nothing_new_and_finishes_what_it_has() {
     let report = lb.reload(&yaml.to_string()).await;
     let line = format!("upstream \"api\": endpoint \"{}\" removed", leaves.address);
     assert_eq!(report["changes"], serde_json::json!([line]));
-    // Right afterwards: the counts of who stays are right, the other's are not told.
+    // Right afterwards: the counts of who stays are right, the other's are told as those
+    // of whoever has left.
     assert_eq!(in_flight(&lb, &stays).await, 2.0);
+    assert_eq!(lb.metric("lb_upstream_draining_in_flight", &[]).await, 2.0);
     assert!(!lb.metrics().await.contains(&format!("endpoint=\"{}\"", leaves.address)));
     let before = leaves.count();
     for _ in 0..20 {
@@ -67,6 +69,7 @@ async fn one_that_left_takes_nothing_new_and_finishes_what_it_has() {
     yaml.upstream("api", &[stays.address, leaves.address]);
     lb.reload(&yaml.to_string()).await;
     assert_eq!((in_flight(&lb, &stays).await, in_flight(&lb, &leaves).await), (1.0, 1.0));
+    assert_eq!(lb.metric("lb_upstream_draining_in_flight", &[]).await, 0.0);
     drop(tunnels);
     lb.metric_becomes("lb_endpoint_in_flight", &[], 0.0).await;
     assert_eq!(lb.metric("lb_endpoint_failures_total", &[]).await, 0.0);
