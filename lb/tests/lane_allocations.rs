@@ -85,7 +85,7 @@ virtual_hosts:
     let registry = Arc::new(Registry::default());
     let compiled = compile_text(&yaml, Path::new("."), &|_| None, &registry);
     let snapshot = compiled.snapshot.expect("it compiles");
-    let options = lb::runtime::Options { config: "never-read.yaml".into(), pid_file: None };
+    let options = lb::runtime::Options::new("never-read.yaml".into(), None);
     // Serves until the test's process ends.
     std::thread::spawn(move || lb::runtime::run(snapshot, registry, &options).unwrap());
     let patience = Instant::now() + Duration::from_secs(30);

@@ -2,6 +2,7 @@
 
 mod operator;
 mod report;
+mod serve;
 mod status;
 
 pub use operator::{Desk, ReloadRequests, serve_admin};

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ReloadReport;
+use super::serve::serve;
 use crate::listener::Bound;
 
 /// The field that every request has to carry, with the value 1.
@@ -64,12 +65,13 @@ pub async fn serve_admin(socket: Bound, desk: Arc<Desk>) -> std::io::Result<()> 
         .with_state(desk);
     match socket {
         Bound::Tcp(listener) => {
-            axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
+            serve(tokio::net::TcpListener::from_std(listener)?, router).await;
         }
         Bound::Unix(listener) => {
-            axum::serve(tokio::net::UnixListener::from_std(listener)?, router).await
+            serve(tokio::net::UnixListener::from_std(listener)?, router).await;
         }
     }
+    Ok(())
 }
 
 async fn guard(local: bool, request: Request, next: Next) -> Response {

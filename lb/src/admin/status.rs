@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use super::Desk;
+use super::serve::serve;
 use crate::engine::Shared;
 
 /// The status server could not start.
@@ -50,7 +51,8 @@ pub async fn serve_status(listener: TcpListener, context: StatusContext) -> std:
         .route("/readyz", get(ready))
         .with_state(context);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(Reserved { listener, spare: spare() }, router).await
+    serve(Reserved { listener, spare: spare() }, router).await;
+    Ok(())
 }
 
 async fn metrics(State(StatusContext { shared, .. }): State<StatusContext>) -> Response {

@@ -19,6 +19,12 @@ const DEFAULT_FILTER: &str =
 
 pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
     start_log();
+    if let Err(error) = runtime::follow_testator() {
+        eprintln!("lb: {error}");
+        return ExitCode::from(BROKEN);
+    }
+    runtime::hold_signals();
+    let options = Options::new(config.to_owned(), pid_file.map(Path::to_owned));
     let registry = Arc::new(Registry::default());
     let compiled = compile_file(config, &registry);
     for problem in &compiled.problems {
@@ -28,7 +34,6 @@ pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
         eprintln!("lb: not started: the configuration has errors");
         return ExitCode::from(WRONG_CONFIG);
     };
-    let options = Options { config: config.to_owned(), pid_file: pid_file.map(Path::to_owned) };
     match runtime::run(snapshot, registry, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -212,19 +212,28 @@ pub(super) fn acknowledged(stream: &TcpStream) -> Option<u64> {
 /// process that died, and is replaced.
 fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListener> {
     let listener = match listen_unix(path, options) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            match std::os::unix::net::UnixStream::connect(path) {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path)?;
-                    listen_unix(path, options)?
-                }
-                _ => return Err(error),
-            }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
+            std::fs::remove_file(path)?;
+            listen_unix(path, options)?
         }
         other => other?,
     };
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Whether nobody listens at a path, and it is a socket at all: connecting to any
+/// other file is refused as well.
+fn is_left_over(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path)
+        .is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()));
+    let refuses = || {
+        let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+        // Whoever listens may not accept in time.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    is_socket && refuses().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn listen_unix(path: &Path, options: &SocketOptions) -> io::Result<StdUnixListener> {

@@ -8,12 +8,14 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
@@ -253,7 +255,14 @@ impl Output {
     fn open(path: Option<&PathBuf>) -> io::Result<Self> {
         match path {
             None => Ok(Self::Standard(io::stdout())),
-            Some(path) => OpenOptions::new().create(true).append(true).open(path).map(Self::File),
+            // A pipe that nobody reads is an error, and one whose reader is slow loses
+            // lines: neither is waited for.
+            Some(path) => OpenOptions::new()
+                .create(true)
+                .append(true)
+                .custom_flags(OFlag::O_NONBLOCK.bits())
+                .open(path)
+                .map(Self::File),
         }
     }
 

@@ -34,7 +34,7 @@ impl Identity {
 }
 
 /// A file that is looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ConfigFile {
     path: PathBuf,
     /// Of what was loaded, or tried.

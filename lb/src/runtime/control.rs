@@ -1,7 +1,6 @@
 //! The control of a process: it makes snapshots live, tells the workers, and
 //! ends what has to end. It runs on the main thread, beside the checks.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -112,12 +111,12 @@ impl Control {
     }
 
     /// Accepts, on listeners and at the status and admin servers.
-    pub(super) fn open(&mut self) -> io::Result<()> {
+    pub(super) fn open(&mut self) {
         if let Some(servers) = self.unopened.take() {
             self.servers.commit(servers, &self.shared, &self.desk);
         }
         let snapshot = self.snapshot();
-        self.tell_workers(&snapshot)
+        self.tell_workers(&snapshot);
     }
 
     /// The snapshot that is live.
@@ -138,14 +137,14 @@ impl Control {
     }
 
     /// Makes a snapshot live. What of it is other than before, in words.
-    pub(super) fn commit(&mut self, ready: Ready) -> io::Result<Vec<String>> {
+    pub(super) fn commit(&mut self, ready: Ready) -> Vec<String> {
         let Ready { snapshot, sockets, servers, access_log } = ready;
         let (before, new) = (self.shared.live(), Arc::new(snapshot));
         let changes = changes::changes(&before.snapshot, &new);
         if let Some(prepared) = access_log {
             self.shared.access_log.switch(prepared);
         }
-        self.limits.room.set_limit(descriptors::room(new.process.max_connections, self.files));
+        self.limits.room.set_limit(descriptors::room(&new.process, &new.listeners, self.files));
 
         let old = Some((&*before.snapshot, &self.shares));
         let (shares, ended) = shares::succeed(old, &new, &self.limits, &self.shared.metrics);
@@ -169,16 +168,15 @@ impl Control {
         self.certificates = certificates::watch(&new, &self.shared.metrics);
         self.sockets.commit(&new.listeners, sockets);
         self.servers.commit(servers, &self.shared, &self.desk);
-        self.tell_workers(&new)?;
-        Ok(changes)
+        self.tell_workers(&new);
+        changes
     }
 
-    fn tell_workers(&mut self, snapshot: &Arc<Snapshot>) -> io::Result<()> {
-        let places = self.sockets.places(&snapshot.listeners, &self.shares)?;
+    fn tell_workers(&mut self, snapshot: &Arc<Snapshot>) {
+        let places = self.sockets.places(&snapshot.listeners, &self.shares);
         for (worker, places) in self.workers.iter().zip(places) {
             worker.tell(Order::Serve(Round { snapshot: Arc::clone(snapshot), places }));
         }
-        Ok(())
     }
 
     /// Cuts what a reload has ended and is still open after its time. Called every

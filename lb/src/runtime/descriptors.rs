@@ -4,9 +4,15 @@ use std::os::fd::RawFd;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// What is not for connections: listeners, logs, checks, names, the status
+use crate::snapshot::{Listeners, Process};
+
+/// What is not for connections: logs, checks, names, the status
 /// server, and the eventfds of the workers.
 const RESERVE: u64 = 128;
+
+/// What a listening socket takes for each worker: our copy, the worker's, and one that
+/// it can give up when they run out.
+const EACH_SOCKET: u64 = 3;
 
 /// What is left of [`RESERVE`] when connections have taken more than they
 /// should: the status server must answer, logs must open again, and exchanges
@@ -24,11 +30,14 @@ pub(super) fn raise_limit() -> u64 {
 }
 
 /// How many connections from clients are let in.
-pub(super) fn room(configured: Option<u32>, files: u64) -> usize {
+pub(super) fn room(process: &Process, listeners: &Listeners, files: u64) -> usize {
+    let configured = process.max_connections;
+    let addresses: usize = listeners.iter().map(|listener| listener.bind.len()).sum();
+    let taken = RESERVE + (addresses * process.workers) as u64 * EACH_SOCKET;
     // Each may need a connection to an endpoint beside its own.
-    let fits = (files.saturating_sub(RESERVE) / 2).max(1);
+    let fits = (files.saturating_sub(taken) / 2).max(1);
     let Some(configured) = configured else { return usize::try_from(fits).unwrap_or(usize::MAX) };
-    if u64::from(configured) > files.saturating_sub(RESERVE) {
+    if u64::from(configured) > files.saturating_sub(taken) {
         tracing::warn!(
             max_connections = configured,
             open_files = files,
@@ -54,10 +63,29 @@ mod tests {
         assert_eq!(for_clients(u64::MAX), RawFd::MAX);
     }
 
+    fn room_of(top: &str, files: u64) -> usize {
+        let yaml = format!(
+            r#"
+version: 1
+workers: 2
+{top}
+listeners: {{ http: {{ bind: ["127.0.0.1:80", "127.0.0.1:81"] }} }}
+upstreams: {{ api: {{ endpoints: [{{ address: "127.0.0.1:1" }}] }} }}
+virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstream: api }}] }}]
+"#
+        );
+        let registry = crate::snapshot::Registry::default();
+        let directory = std::path::Path::new(".");
+        let compiled = crate::compile::compile_text(&yaml, directory, &|_| None, &registry);
+        let snapshot = compiled.snapshot.unwrap();
+        room(&snapshot.process, &snapshot.listeners, files)
+    }
+
     #[test]
     fn a_connection_has_room_for_its_endpoint() {
-        assert_eq!(room(None, 1024), 448);
-        assert_eq!(room(None, 10), 1);
-        assert_eq!(room(Some(7), 1024), 7);
+        // Two addresses, two workers.
+        assert_eq!(room_of("", 1024), (1024 - 128 - 12) / 2);
+        assert_eq!(room_of("", 10), 1);
+        assert_eq!(room_of("max_connections: 7", 1024), 7);
     }
 }

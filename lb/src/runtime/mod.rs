@@ -17,4 +17,6 @@ mod signals;
 mod sockets;
 mod worker;
 
+pub use handover::follow_testator;
 pub use process::{Options, StartError, run};
+pub use signals::hold as hold_signals;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::config_file::ConfigFile;
 use super::control::{Control, Parts};
 use super::handover::{Attempt, Inheritance};
 use super::servers::Servers;
@@ -43,8 +44,22 @@ pub enum StartError {
 pub struct Options {
     /// The configuration file, which was compiled already.
     pub config: PathBuf,
+    /// What it was before that.
+    file: ConfigFile,
     /// Where the process id is written while serving.
     pub pid_file: Option<PathBuf>,
+}
+
+impl Options {
+    /// To be made before the file is compiled: it may change from then on.
+    pub fn new(config: PathBuf, pid_file: Option<PathBuf>) -> Self {
+        Self { file: ConfigFile::new(config.clone()), config, pid_file }
+    }
+
+    /// The file, as it was before it was compiled.
+    pub(super) fn file(&self) -> ConfigFile {
+        self.file.clone()
+    }
 }
 
 /// Serves until told to stop. Must be called on the main thread, outside any
@@ -58,7 +73,7 @@ pub fn run(
     let process = &snapshot.process;
 
     let files = descriptors::raise_limit();
-    let room = descriptors::room(process.max_connections, files);
+    let room = descriptors::room(process, &snapshot.listeners, files);
     tracing::info!(max_connections = room, open_files = files, "limits");
     let limits =
         Limits { room: Arc::new(Room::new(room)), descriptors: descriptors::for_clients(files) };
@@ -117,7 +132,8 @@ pub fn run(
             serving.stop();
         }
         io::Result::Ok(serving.into_control())
-    })?;
+    });
+    let control = control.inspect_err(|_| pid_file::remove(options.pid_file.as_deref()))?;
     runtime.shutdown_timeout(Duration::from_millis(100));
     for worker in control.workers {
         if !worker.join() {

@@ -37,37 +37,69 @@ impl Trigger {
     }
 }
 
-/// Reads the configuration again. The report is told in the log, in metrics, in
-/// /readyz if it is bad, and to whoever asked.
-pub(super) async fn reload(control: &mut Control, trigger: Trigger) -> Arc<ReloadReport> {
-    let begun = Instant::now();
-    let (file, registry) = (control.config.clone(), Arc::clone(&control.registry));
-    let compiled = compile(file, registry).await;
-    let mut report = ReloadReport {
-        outcome: Outcome::Failed,
-        trigger: trigger.name(),
-        file: control.config.display().to_string(),
-        time: now().unsigned_abs(),
-        took_ms: 0,
-        error: None,
-        problems: Vec::new(),
-        changes: Vec::new(),
-        needs_new_process: Vec::new(),
-    };
-    match compiled {
-        Ok(compiled) => apply(control, compiled, &mut report),
-        Err(error) => report.error = Some(error),
-    }
-    report.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tell(control, &report);
-    let report = Arc::new(report);
-    control.desk.put(Arc::clone(&report));
-    report
+/// A reload that has begun: the file is being compiled.
+pub(super) struct Reloading {
+    trigger: Trigger,
+    answer: Option<oneshot::Sender<Arc<ReloadReport>>>,
+    begun: Instant,
+    compiled: Result<oneshot::Receiver<Compiled>, Option<String>>,
 }
 
-/// Compiles on a thread of its own: the checks and the status server go on meanwhile,
-/// and it has as much stack as the start had.
-async fn compile(file: PathBuf, registry: Arc<Registry>) -> Result<Compiled, String> {
+impl Reloading {
+    /// Begins. `answer` is told of the report, too.
+    pub(super) fn begin(
+        control: &Control,
+        trigger: Trigger,
+        answer: Option<oneshot::Sender<Arc<ReloadReport>>>,
+    ) -> Self {
+        let (file, registry) = (control.config.clone(), Arc::clone(&control.registry));
+        let compiled = compile(file, registry).map_err(Some);
+        Self { trigger, answer, begun: Instant::now(), compiled }
+    }
+
+    /// What compiling came to. May be given up and asked again.
+    pub(super) async fn compiled(&mut self) -> Result<Compiled, String> {
+        match &mut self.compiled {
+            Ok(compiled) => {
+                compiled.await.map_err(|_| "compiling the configuration has panicked".to_owned())
+            }
+            Err(error) => Err(error.take().unwrap_or_default()),
+        }
+    }
+
+    /// Makes it live, or nothing. The report is told in the log, in metrics, in /readyz if
+    /// it is bad, and to whoever asked.
+    pub(super) fn finish(self, control: &mut Control, compiled: Result<Compiled, String>) {
+        let Self { trigger, answer, begun, compiled: _ } = self;
+        let mut report = ReloadReport {
+            outcome: Outcome::Failed,
+            trigger: trigger.name(),
+            file: control.config.display().to_string(),
+            time: now().unsigned_abs(),
+            took_ms: 0,
+            error: None,
+            problems: Vec::new(),
+            changes: Vec::new(),
+            needs_new_process: Vec::new(),
+        };
+        match compiled {
+            Ok(compiled) => apply(control, compiled, &mut report),
+            Err(error) => report.error = Some(error),
+        }
+        report.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tell(control, &report);
+        let report = Arc::new(report);
+        control.desk.put(Arc::clone(&report));
+        if let Some(answer) = answer {
+            // Err: whoever asked has left.
+            let _ = answer.send(report);
+        }
+    }
+}
+
+/// Compiles on a thread of its own: everything else goes on meanwhile, and it has as much
+/// stack as the start had.
+fn compile(file: PathBuf, registry: Arc<Registry>) -> Result<oneshot::Receiver<Compiled>, String> {
     if would_wait(&file) {
         return Err("the file is a pipe or a device, which is read once, at the start".to_owned());
     }
@@ -79,7 +111,7 @@ async fn compile(file: PathBuf, registry: Arc<Registry>) -> Result<Compiled, Str
             let _ = done.send(compile_file(&file, &registry));
         })
         .map_err(|error| format!("the configuration cannot be compiled: {error}"))?;
-    compiled.await.map_err(|_| "compiling the configuration has panicked".to_owned())
+    Ok(compiled)
 }
 
 /// Reading it would wait for whoever writes, and this thread with it. At the start
@@ -103,15 +135,8 @@ fn apply(control: &mut Control, compiled: Compiled, report: &mut ReloadReport) {
         }
     };
     report.needs_new_process = changes::needs_new_process(control.workers.len(), ready.process());
-    match control.commit(ready) {
-        Ok(changes) => {
-            report.outcome = Outcome::Applied;
-            report.changes = changes;
-        }
-        Err(error) => {
-            report.error = Some(format!("a socket cannot be handed to its worker: {error}"))
-        }
-    }
+    report.changes = control.commit(ready);
+    report.outcome = Outcome::Applied;
 }
 
 fn tell(control: &Control, report: &ReloadReport) {

@@ -41,8 +41,9 @@ impl<A, S> Drop for Running<A, S> {
 /// Sockets for a snapshot that is not live yet.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    status: Option<(SocketAddr, TcpListener)>,
-    admin: Change<(BindAddress, Bound)>,
+    /// With a copy to serve at: nothing that can fail is left for later.
+    status: Option<(SocketAddr, TcpListener, TcpListener)>,
+    admin: Change<(BindAddress, Bound, Bound)>,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,8 @@ impl Servers {
                     Some((_, socket)) => socket,
                     None => bind_status(process.status)?,
                 };
-                Some((process.status, socket))
+                let copy = socket.try_clone()?;
+                Some((process.status, socket, copy))
             }
         };
         let admin = match (&process.admin, &self.admin) {
@@ -92,7 +94,8 @@ impl Servers {
                     Some((_, socket)) => socket,
                     None => bind_admin(wanted)?,
                 };
-                Change::To((wanted.clone(), socket))
+                let copy = socket.another()?;
+                Change::To((wanted.clone(), socket, copy))
             }
         };
         Ok(Prepared { status, admin })
@@ -101,9 +104,7 @@ impl Servers {
     /// Serves at these sockets. Inside a runtime.
     pub(super) fn commit(&mut self, prepared: Prepared, shared: &Arc<Shared>, desk: &Arc<Desk>) {
         let Prepared { status, admin } = prepared;
-        if let Some((written, socket)) = status
-            && let Some(copy) = copied("status", socket.try_clone())
-        {
+        if let Some((written, socket, copy)) = status {
             let context = StatusContext { shared: Arc::clone(shared), desk: Arc::clone(desk) };
             let task = tokio::spawn(async move {
                 report("status", serve_status(copy, context).await);
@@ -113,17 +114,15 @@ impl Servers {
         match admin {
             Change::None => {}
             Change::Off => self.admin = None,
-            Change::To((written, socket)) => {
-                if let Some(copy) = copied("admin", socket.another()) {
-                    if let Ok(address) = socket.address() {
-                        tracing::info!(%address, "admin server");
-                    }
-                    let desk = Arc::clone(desk);
-                    let task = tokio::spawn(async move {
-                        report("admin", serve_admin(copy, desk).await);
-                    });
-                    self.admin = Some(Running { written, socket, task });
+            Change::To((written, socket, copy)) => {
+                if let Ok(address) = socket.address() {
+                    tracing::info!(%address, "admin server");
                 }
+                let desk = Arc::clone(desk);
+                let task = tokio::spawn(async move {
+                    report("admin", serve_admin(copy, desk).await);
+                });
+                self.admin = Some(Running { written, socket, task });
             }
         }
     }
@@ -161,10 +160,6 @@ fn bind_admin(address: &BindAddress) -> Result<Bound, StartError> {
         .bound
         .pop()
         .ok_or_else(|| StartError::System(std::io::ErrorKind::AddrNotAvailable.into()))
-}
-
-fn copied<T>(what: &str, copy: std::io::Result<T>) -> Option<T> {
-    copy.inspect_err(|error| tracing::error!(%error, "the {what} server cannot be started")).ok()
 }
 
 fn report(what: &str, ended: std::io::Result<()>) {

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::{SIGHUP, kill};
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -11,10 +13,11 @@ use super::config_file::{self, ConfigFile};
 use super::control::{self, Control};
 use super::handover::{self, Attempt, Refusal, Testator};
 use super::process::Options;
-use super::reload::{Trigger, reload};
+use super::reload::{Reloading, Trigger};
 use super::signals::{Signals, Wish};
 use super::{pid_file, service_manager};
 use crate::admin::{ReloadReport, ReloadRequests};
+use crate::compile::Compiled;
 
 /// Between two looks at whether all endpoints have been checked.
 const CHECKED: Duration = Duration::from_millis(20);
@@ -34,6 +37,8 @@ enum Stage {
 enum Event {
     Wish(Wish),
     Admin(oneshot::Sender<Arc<ReloadReport>>),
+    /// The configuration is compiled.
+    Compiled(Result<Compiled, String>),
     /// What came of a hand-over.
     HandedOver(Result<u32, Refusal>),
     /// The current stage is over.
@@ -57,6 +62,12 @@ pub(super) struct Serving {
     attempt: Attempt,
     /// What comes of the one that was.
     handover: Option<oneshot::Receiver<Result<u32, Refusal>>>,
+    /// The file, as it was when it was last read.
+    file: ConfigFile,
+    /// What is being read.
+    reloading: Option<Reloading>,
+    /// It was asked for once more in the meantime.
+    asked_meanwhile: bool,
 }
 
 impl Serving {
@@ -68,7 +79,18 @@ impl Serving {
         options: Options,
         attempt: Attempt,
     ) -> Self {
-        Self { control, signals, requests, stage: Stage::Serving, options, attempt, handover: None }
+        Self {
+            control,
+            signals,
+            requests,
+            stage: Stage::Serving,
+            file: options.file(),
+            options,
+            attempt,
+            handover: None,
+            reloading: None,
+            asked_meanwhile: false,
+        }
     }
 
     /// What is left to be waited for.
@@ -90,13 +112,16 @@ impl Serving {
                 if !self.all_checked().await {
                     return Ok(false);
                 }
+                pid_file::test(self.options.pid_file.as_deref())?;
                 // A thread: it waits for the other process.
                 let said =
                     tokio::task::spawn_blocking(move || testator.prepared().map(|()| testator));
-                Some(said.await??)
+                let testator = said.await??;
+                testator.outlive()?;
+                Some(testator)
             }
         };
-        self.control.open()?;
+        self.control.open();
         let status = self.control.servers.status_address();
         let status = status.map_or_else(String::new, |address| address.to_string());
         tracing::info!(workers = self.control.workers.len(), %status, pid = std::process::id(), "serving");
@@ -132,7 +157,6 @@ impl Serving {
         let mut file_looks = interval(config_file::LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         file_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut file = ConfigFile::new(self.control.config.clone());
         loop {
             let alarm = match self.stage {
                 Stage::Serving => None,
@@ -140,7 +164,8 @@ impl Serving {
             };
             let event = tokio::select! {
                 wish = self.signals.next() => Event::Wish(wish),
-                Some(answer) = self.requests.recv() => Event::Admin(answer),
+                Some(answer) = self.requests.recv(), if self.reloading.is_none() => Event::Admin(answer),
+                compiled = compiled(&mut self.reloading) => Event::Compiled(compiled),
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Event::StageOver,
                 _ = looks.tick() => Event::Look,
                 _ = file_looks.tick() => Event::LookAtFile,
@@ -152,16 +177,12 @@ impl Serving {
                 Event::Look => self.control.cut_overdue(std::time::Instant::now()),
                 Event::LookAtFile => {
                     let watched = self.control.snapshot().process.watch;
-                    if file.has_changed() && watched {
-                        self.reload(&mut file, Trigger::File).await;
+                    if self.reloading.is_none() && self.file.has_changed() && watched {
+                        self.reload(Trigger::File, None);
                     }
                 }
-                Event::Admin(answer) => {
-                    if let Some(report) = self.reload(&mut file, Trigger::Admin).await {
-                        // Err: whoever asked has left.
-                        let _ = answer.send(report);
-                    }
-                }
+                Event::Admin(answer) => self.reload(Trigger::Admin, Some(answer)),
+                Event::Compiled(compiled) => self.compiled(compiled),
                 Event::HandedOver(outcome) => self.handed_over(outcome),
                 Event::StageOver => {
                     if self.go_on() {
@@ -170,9 +191,7 @@ impl Serving {
                 }
                 Event::Wish(wish) => match wish {
                     Wish::Reopen => self.control.shared.access_log.reopen(),
-                    Wish::Reload => {
-                        self.reload(&mut file, Trigger::Signal).await;
-                    }
+                    Wish::Reload => self.reload(Trigger::Signal, None),
                     Wish::HandOver => self.hand_over(),
                     Wish::Drain => self.begin_to_stop(),
                     Wish::Stop => {
@@ -184,32 +203,41 @@ impl Serving {
         }
     }
 
-    async fn reload(
-        &mut self,
-        file: &mut ConfigFile,
-        trigger: Trigger,
-    ) -> Option<Arc<ReloadReport>> {
+    /// Begins to read the configuration again. What comes of it is an event of its own:
+    /// however long a file takes, signals are heard.
+    fn reload(&mut self, trigger: Trigger, answer: Option<oneshot::Sender<Arc<ReloadReport>>>) {
         if !matches!(self.stage, Stage::Serving) {
             // Said once of a file that has changed.
-            file.loading();
+            self.file.loading();
             tracing::warn!("the process is stopping; the configuration is not read again");
-            return None;
+            return;
         }
         if self.handover.is_some() {
-            // Looked at again until this is over.
-            if trigger == Trigger::File {
-                return None;
+            // A file is looked at again when this is over.
+            if trigger != Trigger::File {
+                self.asked_meanwhile = true;
+                tracing::warn!(
+                    "a new process is about to take over; the configuration is read again after that"
+                );
             }
-            tracing::warn!(
-                "a new process is about to take over; the configuration is not read again here"
-            );
-            return None;
+            return;
         }
-        file.loading();
+        if self.reloading.is_some() {
+            self.asked_meanwhile = true;
+            return;
+        }
+        self.file.loading();
         service_manager::reloading();
-        let report = reload(&mut self.control, trigger).await;
+        self.reloading = Some(Reloading::begin(&self.control, trigger, answer));
+    }
+
+    fn compiled(&mut self, compiled: Result<Compiled, String>) {
+        let Some(reloading) = self.reloading.take() else { return };
+        reloading.finish(&mut self.control, compiled);
         service_manager::ready();
-        Some(report)
+        if std::mem::take(&mut self.asked_meanwhile) {
+            self.reload(Trigger::Signal, None);
+        }
     }
 
     fn begin_to_stop(&mut self) {
@@ -218,15 +246,22 @@ impl Serving {
             tracing::info!(?delay, "stopping");
             self.control.shared.drain();
             service_manager::stopping();
-            // A new process is not counted on any more.
-            self.handover = None;
+            // A new process is not counted on any more, and what is being read is not
+            // either.
+            (self.handover, self.reloading) = (None, None);
             self.stage = Stage::Delay(Instant::now() + delay);
         }
     }
 
     fn hand_over(&mut self) {
-        if !matches!(self.stage, Stage::Serving) || self.handover.is_some() {
-            tracing::warn!("the process is handing over or stopping already");
+        let already = match (&self.stage, &self.handover, &self.reloading) {
+            (Stage::Serving, None, None) => None,
+            (Stage::Serving, Some(_), _) => Some("the process is handing over already"),
+            (Stage::Serving, None, Some(_)) => Some("the configuration is being read; try again"),
+            _ => Some("the process is stopping; it does not hand over"),
+        };
+        if let Some(already) = already {
+            tracing::warn!("{already}");
             return;
         }
         let Control { sockets, servers, .. } = &self.control;
@@ -244,6 +279,9 @@ impl Serving {
                 let drain_timeout = self.control.snapshot().process.drain_timeout;
                 tracing::info!(pid, ?drain_timeout, "handed over; draining");
                 service_manager::main_pid(pid);
+                if self.asked_meanwhile {
+                    pass_on_reload(pid);
+                }
                 self.control.servers.close();
                 self.control.drain(true);
                 self.stage = Stage::Drain(Instant::now() + drain_timeout);
@@ -253,7 +291,10 @@ impl Serving {
                 self.control.shared.metrics.handover_successful.set(0);
                 // Written again, it tells `lb upgrade` that nothing will come.
                 if let Err(error) = pid_file::write(self.options.pid_file.as_deref()) {
-                    tracing::error!(%error);
+                    tracing::error!(%error, "the pid file is as it was");
+                }
+                if std::mem::take(&mut self.asked_meanwhile) {
+                    self.reload(Trigger::Signal, None);
                 }
             }
         }
@@ -277,6 +318,22 @@ impl Serving {
                 true
             }
         }
+    }
+}
+
+/// The new process compiled before that was asked for.
+fn pass_on_reload(pid: u32) {
+    let Some(pid) = i32::try_from(pid).ok().map(Pid::from_raw) else { return };
+    if let Err(error) = kill(pid, SIGHUP) {
+        tracing::warn!(%error, "the new process cannot be told to read the configuration again");
+    }
+}
+
+/// Resolves when the configuration is compiled; never, if it is not being read.
+async fn compiled(reloading: &mut Option<Reloading>) -> Result<Compiled, String> {
+    match reloading {
+        None => std::future::pending().await,
+        Some(reloading) => reloading.compiled().await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the operator wants.
@@ -19,6 +20,18 @@ pub(super) enum Wish {
     HandOver,
 }
 
+/// Those that end a process which does not listen to them, and are meant for one that
+/// will.
+const EARLY: [nix::sys::signal::Signal; 3] =
+    [nix::sys::signal::SIGHUP, nix::sys::signal::SIGUSR1, nix::sys::signal::SIGUSR2];
+
+/// Holds signals back that would end the process before it listens to them. To be
+/// called on the main thread, first thing.
+pub fn hold() {
+    // Err: there is no such signal, which there is.
+    let _ = EARLY.into_iter().collect::<SigSet>().thread_block();
+}
+
 /// The signals we listen to.
 pub(super) struct Signals {
     terminate: Signal,
@@ -32,14 +45,17 @@ pub(super) struct Signals {
 impl Signals {
     /// Starts listening. Must be called inside a runtime.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self {
+        let listening = Self {
             terminate: signal(SignalKind::terminate())?,
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
-        })
+        };
+        // Those that were held back come now.
+        EARLY.into_iter().collect::<SigSet>().thread_unblock()?;
+        Ok(listening)
     }
 
     /// The next wish.

@@ -71,8 +71,9 @@ struct Held {
     id: SocketId,
     worker: usize,
     bound: Bound,
-    /// Whether the worker has its copy.
-    given: bool,
+    /// The worker's copy, until it has it. Made with it: nothing that can fail is left
+    /// for when a snapshot becomes live.
+    copy: Option<Bound>,
 }
 
 /// Sockets that were bound for a snapshot that is not live yet. Dropped, they are
@@ -133,11 +134,12 @@ impl SocketSet {
             }
         };
         let bound = self.for_all_workers(&listener.name, &address, bound)?;
-        let sockets = bound.into_iter().enumerate().map(|(index, bound)| {
+        let held = bound.into_iter().enumerate().map(|(index, bound)| {
             self.next += 1;
-            Held { id: self.next, worker: index % self.workers, bound, given: false }
+            let copy = Some(bound.another()?);
+            Ok(Held { id: self.next, worker: index % self.workers, bound, copy })
         });
-        let sockets = sockets.collect();
+        let sockets = held.collect::<io::Result<_>>().map_err(failed)?;
         Ok(Group { address, options, sockets })
     }
 
@@ -193,7 +195,7 @@ impl SocketSet {
         &mut self,
         listeners: &Listeners,
         shares: &HashMap<Arc<str>, ListenerShare>,
-    ) -> io::Result<Vec<HashMap<SocketId, Place>>> {
+    ) -> Vec<HashMap<SocketId, Place>> {
         let mut places: Vec<HashMap<SocketId, Place>> =
             (0..self.workers).map(|_| HashMap::new()).collect();
         for listener in listeners.iter() {
@@ -201,16 +203,12 @@ impl SocketSet {
             for wanted in Wanted::of(listener) {
                 let Some(group) = self.groups.get_mut(&wanted) else { continue };
                 for held in &mut group.sockets {
-                    let socket = match held.given {
-                        true => None,
-                        false => Some(held.bound.another()?),
-                    };
-                    held.given = true;
-                    places[held.worker].insert(held.id, Place { socket, share: share.clone() });
+                    let place = Place { socket: held.copy.take(), share: share.clone() };
+                    places[held.worker].insert(held.id, place);
                 }
             }
         }
-        Ok(places)
+        places
     }
 
     /// Every socket, and what it is for.

@@ -121,6 +121,12 @@ impl Breaker {
         let Circuit::HalfOpen { in_flight, succeeded } = &mut *circuit else {
             return (Ok(None), begun);
         };
+        if *succeeded >= settings.probes {
+            // They are fewer than they were: it is as good as if the last had just come.
+            self.window.clear();
+            self.enter(&mut circuit, Circuit::Closed);
+            return (Ok(None), Some(CircuitState::Closed));
+        }
         if *in_flight + *succeeded >= settings.probes {
             return (Err(CircuitOpen(Duration::ZERO)), begun);
         }
@@ -306,6 +312,17 @@ mod tests {
             let at = f64::from(second) * 4.0;
             assert_eq!(scene.report(None, false, at), None, "three in any ten seconds");
         }
+    }
+
+    #[test]
+    fn it_closes_when_fewer_probes_are_asked_for_than_have_succeeded() {
+        let scene = Scene::open();
+        let first = scene.admit(5.0).unwrap();
+        assert_eq!(scene.report(first, true, 5.0), None);
+        let fewer = BreakerSettings { probes: 1, ..SETTINGS };
+        let (admitted, begun) = scene.breaker.admit(&fewer, scene.at(6.0));
+        assert!(admitted.unwrap().is_none());
+        assert_eq!(begun, Some(CircuitState::Closed));
     }
 
     #[test]

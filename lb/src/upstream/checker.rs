@@ -86,4 +86,10 @@ fn take_over(old: &Arc<Upstream>, new: &Arc<Upstream>) {
         }
     }
     new.arrange(&before.endpoints);
+    if old.connects_as(new) {
+        // Who waits for a place was decided by the old snapshot: it is to find the new
+        // endpoints too.
+        old.members.store(new.members.load_full());
+        new.shared.queue.look_again();
+    }
 }

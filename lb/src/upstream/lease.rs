@@ -95,11 +95,19 @@ impl Upstream {
             // Nobody passes those who wait.
             return Err(Unavailable::Full);
         }
-        self.lease_in_turn(placement, tried)
+        self.lease_untried(placement, tried)
     }
 
-    /// The same for the first of those who wait.
+    /// The same for the first of those who wait. Where those that it has not tried
+    /// are full it takes another: nobody behind it is to wait for its sake.
     pub fn lease_in_turn(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
+        match self.lease_untried(placement, tried) {
+            Err(Unavailable::Full) => self.lease_untried(placement, &Tried::default()),
+            other => other,
+        }
+    }
+
+    fn lease_untried(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
         let members = self.members();
         for _ in 0..LOOKS {
             let Endpoint { state, rules, .. } = self.choose(&members, placement, tried)?;

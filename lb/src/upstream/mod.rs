@@ -184,6 +184,17 @@ impl UpstreamTls {
 }
 
 impl Upstream {
+    /// Whether connections for the one do for the other.
+    fn connects_as(&self, other: &Self) -> bool {
+        let tls = |upstream: &Self| {
+            let tls = upstream.tls.as_ref()?;
+            Some((Arc::as_ptr(&tls.client), tls.server_name.clone()))
+        };
+        self.protocol == other.protocol
+            && self.send_proxy == other.send_proxy
+            && tls(self) == tls(other)
+    }
+
     /// Requests that endpoints of this upstream have taken so far, those that have
     /// left included.
     pub fn requests(&self) -> u64 {

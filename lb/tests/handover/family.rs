@@ -14,14 +14,15 @@ pub struct Family {
     pub lb: Lb,
     program: PathBuf,
     pub pid_file: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Whoever serves at the end is ended too.
 impl Drop for Family {
     fn drop(&mut self) {
         if let Some(pid) = read_pid(&self.pid_file)
-            && fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.program)
+            && fs::read_link(format!("/proc/{pid}/exe"))
+                .is_ok_and(|exe| exe.starts_with(self.directory.path()))
         {
             let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
         }
@@ -70,7 +71,9 @@ impl Family {
     async fn start_with(yaml: &str, mut shell: Command) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("lb-program");
-        fs::copy(env!("CARGO_BIN_EXE_lb"), &program).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_lb"), directory.path().join("lb-1")).unwrap();
+        // Deployed as it often is: what is called is a link to a version.
+        std::os::unix::fs::symlink(directory.path().join("lb-1"), &program).unwrap();
         let pid_file = directory.path().join("lb.pid");
         // The shell gives its place to the program, with the pid file behind what
         // the harness says.
@@ -78,7 +81,7 @@ impl Family {
         shell.arg(&program).env("PID_FILE", &pid_file);
         let lb = Lb::launch_as(yaml, shell).await;
         lb.ready().await;
-        Self { lb, program, pid_file, _directory: directory }
+        Self { lb, program, pid_file, directory }
     }
 
     /// The process that the pid file names.
@@ -100,6 +103,17 @@ impl Family {
         let aside = self.program.with_extension("new");
         fs::copy(env!("CARGO_BIN_EXE_lb"), &aside).unwrap();
         fs::rename(&aside, &self.program).unwrap();
+    }
+
+    /// Points the link to another version, and removes the first.
+    pub fn deploy(&self) -> PathBuf {
+        let next = self.directory.path().join("lb-2");
+        fs::copy(env!("CARGO_BIN_EXE_lb"), &next).unwrap();
+        let aside = self.program.with_extension("new");
+        std::os::unix::fs::symlink(&next, &aside).unwrap();
+        fs::rename(&aside, &self.program).unwrap();
+        fs::remove_file(self.directory.path().join("lb-1")).unwrap();
+        next
     }
 
     pub fn remove_program(&self) {

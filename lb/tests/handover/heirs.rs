@@ -114,7 +114,7 @@ async fn one_that_is_asked_to_stop_before_it_is_ready() {
     let heir = heir.await;
     // What comes meanwhile is told to wait, and harms nobody.
     family.ask();
-    family.lb.logged("handing over or stopping already").await;
+    family.lb.logged("the process is handing over already").await;
     crate::family::signal(family.lb.pid(), "HUP");
     family.lb.logged("a new process is about to take over").await;
     crate::family::signal(heir, "TERM");
@@ -136,4 +136,72 @@ async fn a_process_that_stops_takes_the_new_one_along() {
     // Its end of the channel is closed: what reads from it comes to an end.
     crate::family::gone(heir).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// An origin whose checks take so long, and nothing else.
+async fn slow_to_check(takes: Duration) -> Origin {
+    Origin::start(move |request| async move {
+        if request.uri().path() == "/slow-check" {
+            tokio::time::sleep(takes).await;
+        }
+        crate::support::respond(200, "served")
+    })
+    .await
+}
+
+/// Another configuration, with which a new process is not ready at once.
+fn slow_yaml(family: &Family) -> String {
+    let config = std::fs::read_to_string(family.config()).unwrap();
+    config.replace("path: /check, interval: 1s", "path: /slow-check, interval: 1h, timeout: 1h")
+}
+
+async fn only_child_of(pid: u32) -> u32 {
+    eventually("a new process", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        tasks.flatten().find_map(|task| {
+            let children = std::fs::read_to_string(task.path().join("children")).ok()?;
+            children.trim().parse().ok()
+        })
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_old_process_ends_first_ends_with_it() {
+    for signal in ["KILL", "TERM"] {
+        let origin = slow_to_check(Duration::from_secs(3600)).await;
+        let mut family = Family::start(&yaml(&origin)).await;
+        std::fs::write(family.config(), slow_yaml(&family)).unwrap();
+        let old = family.ask();
+        let heir = only_child_of(old).await;
+        family.lb.logged("listening listener=http").await;
+        crate::family::signal(old, signal);
+        family.lb.exit_code().await;
+        crate::family::gone(heir).await;
+        // Nobody holds the address any more.
+        let address = family.lb.address("http");
+        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_meanwhile_is_done_by_the_new_process() {
+    let origin = slow_to_check(Duration::from_secs(2)).await;
+    let family = Family::start(&yaml(&origin)).await;
+    let slow = slow_yaml(&family);
+    std::fs::write(family.config(), &slow).unwrap();
+    let old = family.ask();
+    only_child_of(old).await;
+    // The new process has compiled before this.
+    eventually("the new process to listen", || {
+        let log = family.lb.log();
+        (log.matches(" listening listener=https").count() > 1).then_some(())
+    })
+    .await;
+    let gone = slow.replace("path_prefix: /ws", "path_prefix: /gone");
+    std::fs::write(family.config(), gone).unwrap();
+    crate::family::signal(old, "HUP");
+    family.lb.logged("the configuration is read again after that").await;
+    eventually("another process to serve", || family.pid().filter(|pid| *pid != old)).await;
+    family.lb.logged("configuration reloaded").await;
 }

@@ -157,3 +157,12 @@ async fn who_waits_when_the_process_stops_is_served_too() {
     }
     assert_eq!(lb.exit_code().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_another_version_is_followed() {
+    let origin = Origin::named("served").await;
+    let family = Family::start(&yaml(&origin)).await;
+    let next = family.deploy();
+    let new = family.hand_over().await;
+    assert_eq!(std::fs::read_link(format!("/proc/{new}/exe")).unwrap(), next);
+}

@@ -308,3 +308,28 @@ async fn an_ejection_outlives_a_reload() {
     }
     assert_eq!(lb.metric("lb_endpoint_failures_total", &[]).await, failures);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_place_finds_one_at_an_endpoint_that_is_added() {
+    let (full, gate) = origin("full").await;
+    let (added, _) = origin("added").await;
+    let mut yaml = Yaml::new(&full);
+    let upstream = |more: &str| {
+        format!(
+            "endpoints: [{{ address: \"{}\", max_connections: 1 }}{more}], queue: {{ size: 10, timeout: 1h }}",
+            full.address
+        )
+    };
+    yaml.upstreams.insert("api".to_owned(), upstream(""));
+    let lb = start(&yaml).await;
+    let _tunnel = Tunnel::open(lb.address("http"), "a.test").await;
+    let url = lb.url("/");
+    let waits = tokio::spawn(async move { Client::unpooled().text(&url).await });
+    lb.metric_becomes("lb_upstream_queue_length", &[], 1.0).await;
+    let more = format!(", {{ address: \"{}\" }}", added.address);
+    yaml.upstreams.insert("api".to_owned(), upstream(&more));
+    lb.reload(&yaml.to_string()).await;
+    assert_eq!(waits.await.unwrap(), "added");
+    assert_eq!(Client::unpooled().text(&lb.url("/")).await, "added");
+    drop(gate);
+}

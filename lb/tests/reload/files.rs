@@ -147,3 +147,62 @@ async fn a_pipe_is_no_file() {
     lb.signal("TERM");
     assert_eq!(lb.exit_code().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_never_taken_for_a_socket_that_was_left_over() {
+    let (origin, _) = origin("x").await;
+    let lb = start(&Yaml::new(&origin)).await;
+    let precious = lb.path("precious");
+    fs::write(&precious, "data").unwrap();
+    let address = format!("\"unix:{}\"", precious.display());
+    let mut listener = Yaml::new(&origin);
+    listener.listener("more", &format!("bind: [{address}]"));
+    let mut admin = Yaml::new(&origin);
+    admin.top("admin", &format!("{{ address: {address} }}"));
+    for yaml in [listener, admin] {
+        let report = lb.reload_fails(&yaml.to_string()).await;
+        assert!(report["error"].as_str().unwrap().contains("in use"), "{report:#}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "data");
+    }
+    // A socket that nobody listens at is.
+    let left_over = lb.path("left-over");
+    drop(std::os::unix::net::UnixListener::bind(&left_over).unwrap());
+    let mut yaml = Yaml::new(&origin);
+    yaml.listener("more", &format!("bind: [\"unix:{}\"]", left_over.display()));
+    lb.reload(&yaml.to_string()).await;
+}
+
+fn pipe(path: &Path) {
+    assert!(Blocking::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_is_refused() {
+    let (origin, _) = origin("x").await;
+    let lb = start(&Yaml::new(&origin)).await;
+    let log = lb.path("log.pipe");
+    pipe(&log);
+    let mut yaml = Yaml::new(&origin);
+    yaml.top("access_log", &format!("{{ path: \"{}\" }}", log.display()));
+    let report = lb.reload_fails(&yaml.to_string()).await;
+    assert!(report["error"].as_str().unwrap().contains("cannot be opened"), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_waited_for_makes_nobody_deaf() {
+    let (origin, _) = origin("x").await;
+    let mut lb = start(&Yaml::new(&origin)).await;
+    pipe(&lb.path("never.pem"));
+    let mut yaml = Yaml::new(&origin);
+    yaml.listener(
+        "https",
+        r#"bind: ["127.0.0.1:0"], tls: { certificates: [{ cert: never.pem, key: api.key }] }"#,
+    );
+    lb.rewrite(&yaml.to_string());
+    lb.signal("HUP");
+    // It waits for the certificate, and serves and hears meanwhile.
+    let mut open = RawConnection::open(lb.address("http")).await;
+    ask(&mut open, "a", "/", "x").await;
+    lb.signal("TERM");
+    assert_eq!(lb.exit_code().await, Some(0));
+}

@@ -54,11 +54,25 @@ impl Attempt {
     /// Must be asked when the process starts: a program that is replaced in the
     /// meantime has no name any more, and what is at its place is what is wanted.
     pub(in crate::runtime) fn at_start() -> io::Result<Self> {
-        Ok(Self {
-            program: std::env::current_exe()?,
-            arguments: std::env::args_os().skip(1).collect(),
-        })
+        Ok(Self { program: program()?, arguments: std::env::args_os().skip(1).collect() })
     }
+}
+
+/// The program as it was called: a link is followed when it is called again.
+fn program() -> io::Result<PathBuf> {
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let found = match called.components().count() {
+        // Found by its name alone.
+        1 if !called.is_absolute() && !called.starts_with(".") => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path)
+                .map(|directory| directory.join(&called))
+                .find(|program| program.is_file())
+        }
+        0 => None,
+        _ => std::path::absolute(&called).ok().filter(|program| program.is_file()),
+    };
+    found.map_or_else(std::env::current_exe, Ok)
 }
 
 /// A socket on its way, and what it is for.
@@ -82,11 +96,16 @@ pub(in crate::runtime) fn begin(
     let Attempt { program, arguments } = attempt;
     let child = Command::new(program)
         .args(arguments)
-        .env(VARIABLE, "1")
+        .env(VARIABLE, std::process::id().to_string())
         .stdin(Stdio::from(theirs))
         .spawn()
         .map_err(|error| Refusal::NotStarted { program: program.display().to_string(), error })?;
-    tracing::info!(pid = child.id(), sockets = bequeathed.len(), "handing over to a new process");
+    tracing::info!(
+        pid = child.id(),
+        program = %program.display(),
+        sockets = bequeathed.len(),
+        "handing over to a new process"
+    );
     let (told, outcome) = oneshot::channel();
     let channel = Channel::new(ours);
     // A thread: what it does waits, and the process goes on meanwhile.

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use listenfd::ListenFd;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::VARIABLE;
 use super::packet::{Channel, Packet, Purpose};
@@ -18,6 +19,20 @@ use crate::values::BindAddress;
 
 /// How long the old process may take for anything it says.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Has a process that is to take over end with the one before, until that counts on
+/// it: it holds the sockets, and nobody would be served at them. To be called first
+/// thing. An error says that there is nobody to take over from.
+pub fn follow_testator() -> io::Result<()> {
+    let Some(testator) = std::env::var_os(VARIABLE) else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    // It may have ended before it could be followed.
+    if parent.as_deref() != testator.to_str() {
+        return Err(io::Error::other("the process that was to be taken over from is gone"));
+    }
+    Ok(())
+}
 
 /// What a process was given when it was started.
 #[derive(Debug, Default)]
@@ -131,6 +146,12 @@ impl Testator {
     pub(in crate::runtime) fn prepared(&self) -> io::Result<()> {
         self.0.send(&Packet::Prepared, None)?;
         self.0.expect(&Packet::Go)
+    }
+
+    /// From here on this process outlives the old one. On the main thread: the kernel
+    /// keeps this for each thread.
+    pub(in crate::runtime) fn outlive(&self) -> io::Result<()> {
+        Ok(set_parent_process_death_signal(None)?)
     }
 
     /// This process accepts.

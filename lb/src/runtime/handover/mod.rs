@@ -21,7 +21,9 @@ mod heir;
 mod packet;
 
 pub(super) use bequest::{Attempt, Refusal, begin};
+pub use heir::follow_testator;
 pub(super) use heir::{Inheritance, Testator};
 
-/// Set for a process that is to take over. Its standard input is the socket.
+/// Set for a process that is to take over, to the id of the one before. Its standard
+/// input is the socket.
 const VARIABLE: &str = "LB_HANDOVER";
