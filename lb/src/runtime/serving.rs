@@ -38,7 +38,7 @@ enum Event {
     Wish(Wish),
     Admin(oneshot::Sender<Arc<ReloadReport>>),
     /// The configuration is compiled.
-    Compiled(Result<Compiled, String>),
+    Compiled(Box<Result<Compiled, String>>),
     /// What came of a hand-over.
     HandedOver(Result<u32, Refusal>),
     /// The current stage is over.
@@ -165,7 +165,7 @@ impl Serving {
             let event = tokio::select! {
                 wish = self.signals.next() => Event::Wish(wish),
                 Some(answer) = self.requests.recv(), if self.reloading.is_none() => Event::Admin(answer),
-                compiled = compiled(&mut self.reloading) => Event::Compiled(compiled),
+                compiled = compiled(&mut self.reloading) => Event::Compiled(Box::new(compiled)),
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Event::StageOver,
                 _ = looks.tick() => Event::Look,
                 _ = file_looks.tick() => Event::LookAtFile,
@@ -182,7 +182,7 @@ impl Serving {
                     }
                 }
                 Event::Admin(answer) => self.reload(Trigger::Admin, Some(answer)),
-                Event::Compiled(compiled) => self.compiled(compiled),
+                Event::Compiled(compiled) => self.compiled(*compiled),
                 Event::HandedOver(outcome) => self.handed_over(outcome),
                 Event::StageOver => {
                     if self.go_on() {
