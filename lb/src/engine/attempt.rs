@@ -128,11 +128,18 @@ pub(super) async fn wait_for_place(
         // It counts from here on, as it does when an attempt begins.
         exchange.due = now.checked_add(timeouts.request);
     }
-    let begun = waiting.wait_for(|| match begin_in(Turn::First, exchange, target, timeouts) {
+    let picky = !exchange.tried.is_empty();
+    let look = || match begin_in(Turn::First, exchange, target, timeouts) {
         Err(NotBegun::Full) => None,
         Err(NotBegun::Refused(cause)) => Some(Err(cause)),
         Ok(remaining) => Some(Ok(remaining)),
-    });
+    };
+    let begun = async {
+        match picky {
+            true => waiting.wait_beside(look).await,
+            false => waiting.wait_for(look).await,
+        }
+    };
     let (counter, outcome) = tokio::select! {
         biased;
         begun = begun => (&series.served, begun),

@@ -38,6 +38,11 @@ impl Tried {
         }
     }
 
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Whether an endpoint is remembered.
     pub fn contains(&self, endpoint: &EndpointState) -> bool {
         self.ids[..self.count as usize].contains(&endpoint.id())
@@ -95,19 +100,11 @@ impl Upstream {
             // Nobody passes those who wait.
             return Err(Unavailable::Full);
         }
-        self.lease_untried(placement, tried)
+        self.lease_in_turn(placement, tried)
     }
 
-    /// The same for the first of those who wait. Where those that it has not tried
-    /// are full it takes another: nobody behind it is to wait for its sake.
+    /// The same for one who waits already.
     pub fn lease_in_turn(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
-        match self.lease_untried(placement, tried) {
-            Err(Unavailable::Full) => self.lease_untried(placement, &Tried::default()),
-            other => other,
-        }
-    }
-
-    fn lease_untried(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
         let members = self.members();
         for _ in 0..LOOKS {
             let Endpoint { state, rules, .. } = self.choose(&members, placement, tried)?;

@@ -246,23 +246,3 @@ fn what_breaks_off_counts_as_failed() {
     upstream.keep_books(later);
     assert_eq!(out(upstream, later), [number(&lease)]);
 }
-
-/// Nobody behind it is to wait for the sake of what the first has tried.
-#[test]
-fn the_first_who_waits_takes_what_it_has_tried_when_the_rest_is_full() {
-    let snapshot =
-        snapshot(&["max_connections: 1", "max_connections: 1"], "queue: { size: 9, timeout: 1s }");
-    let upstream = &snapshot.upstreams[0];
-    let failed = lease(upstream, &Tried::default()).unwrap();
-    let mut tried = Tried::default();
-    tried.insert(failed.endpoint());
-    let number_of_failed = number(&failed);
-    drop(failed);
-    let other = lease(upstream, &tried).unwrap();
-    assert_ne!(number(&other), number_of_failed);
-    // It would rather have the other, which is full.
-    assert!(matches!(lease(upstream, &tried), Err(Unavailable::Full)));
-    let found = upstream.lease_in_turn(placement(Instant::now()), &tried).unwrap();
-    assert_eq!(number(&found), number_of_failed);
-    assert!(upstream.lease_in_turn(placement(Instant::now()), &tried).is_err());
-}

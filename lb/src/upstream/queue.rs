@@ -2,7 +2,8 @@
 //! full: first come, first served.
 //!
 //! Only the first in the queue looks for a place. It is woken when a lease ends or
-//! an endpoint comes back, and when it has found one the next is the first.
+//! an endpoint comes back, and when it has found one the next is the first. A request
+//! that is sent again, and must not go where it has failed, looks beside it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -57,16 +58,26 @@ impl Queue {
         // it looks. One of the two sees the other.
         fence(Ordering::SeqCst);
         if !self.is_empty() {
-            self.moved.notify_one();
+            self.moved.notify_waiters();
         }
     }
 }
 
 impl Waiting {
     /// Waits to be the first, and then until `look` finds something.
-    pub async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+    pub async fn wait_for<T>(&self, look: impl FnMut() -> Option<T>) -> T {
+        let _first = self.0.first.lock().await;
+        self.look_until(look).await
+    }
+
+    /// The same beside the others, for one who cannot take whatever is free: those behind
+    /// it would wait for its sake.
+    pub async fn wait_beside<T>(&self, look: impl FnMut() -> Option<T>) -> T {
+        self.look_until(look).await
+    }
+
+    async fn look_until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         let queue = &*self.0;
-        let _first = queue.first.lock().await;
         loop {
             let mut moved = pin!(queue.moved.notified());
             // Registered before the look: what moves in between is not missed.
@@ -105,6 +116,17 @@ mod tests {
         drop(first);
         assert_eq!(queue.len(), 1);
         assert!(queue.enter(2).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_beside_holds_nobody_up() {
+        let (queue, places) = (Arc::new(Queue::default()), Arc::new(AtomicU32::new(1)));
+        let beside = queue.enter(5).unwrap();
+        let picky = tokio::spawn(async move { beside.wait_beside(|| None::<()>).await });
+        tokio::task::yield_now().await;
+        let next = queue.enter(5).unwrap();
+        next.wait_for(|| take(&places)).await;
+        picky.abort();
     }
 
     #[tokio::test]
