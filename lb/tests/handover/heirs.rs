@@ -180,7 +180,10 @@ async fn one_whose_old_process_ends_first_ends_with_it() {
         crate::family::gone(heir).await;
         // Nobody holds the address any more.
         let address = family.lb.address("http");
-        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "{signal}");
+        eventually(&format!("nobody to hold the address, after {signal}"), || {
+            std::net::TcpStream::connect(address).is_err().then_some(())
+        })
+        .await;
     }
 }
 
