@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 
 use super::LoadedCertificate;
+use super::fingerprint::Fingerprint;
 
 /// The configuration could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +42,10 @@ pub fn trusted(configured: Option<Vec<CertificateDer<'static>>>) -> Trusted {
 
 /// Tells sets of authorities apart.
 pub fn digest_of(trusted: &Trusted) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
+    let mut fingerprint = Fingerprint::default();
     let (Trusted::Configured(authorities) | Trusted::System(authorities)) = trusted;
-    for authority in authorities {
-        context.update(&(authority.len() as u64).to_be_bytes());
-        context.update(authority);
-    }
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
+    authorities.iter().for_each(|authority| fingerprint.part(authority));
+    fingerprint.finish()
 }
 
 /// Builds the client side of handshakes. `identity` is shown to endpoints that ask for a certificate.

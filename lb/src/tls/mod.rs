@@ -10,6 +10,7 @@
 mod client;
 mod client_auth;
 mod encode;
+mod fingerprint;
 mod pem;
 mod private_key;
 mod reload;
@@ -28,6 +29,7 @@ pub use client_auth::{
     ClientAuth, ClientAuthError, ClientAuthMode, ClientIdentity, client_identity,
 };
 pub use encode::{certificates_to_pem, pair_to_pem};
+pub use fingerprint::Fingerprint;
 pub use pem::{CertificateError, LoadedCertificate, PemPlace, load_authorities, load_certificate};
 pub use private_key::{KeyDecryptionError, load_password};
 pub use reload::{CertificateFiles, ReloadError, ReloadOutcome, Reloader};

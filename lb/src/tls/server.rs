@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
@@ -10,6 +9,7 @@ use rustls::{ProtocolVersion, ServerConfig, SupportedCipherSuite, SupportedProto
 
 use super::LoadedCertificate;
 use super::client_auth::{ClientAuth, ClientAuthError};
+use super::fingerprint::Fingerprint;
 use super::sessions::SessionStore;
 use super::store::{CertificateStore, NoCertificate, UnknownSni};
 use super::suites::{CipherSuiteName, KeyExchangeName};
@@ -50,11 +50,8 @@ impl ServerTlsSettings {
             client_auth,
             tickets,
         } = self;
-        let mut context = digest::Context::new(&digest::SHA256);
-        let mut part = |bytes: &[u8]| {
-            context.update(&(bytes.len() as u64).to_be_bytes());
-            context.update(bytes);
-        };
+        let mut fingerprint = Fingerprint::default();
+        let mut part = |bytes: &[u8]| fingerprint.part(bytes);
         for certificate in certificates {
             certificate.key.cert.iter().for_each(|link| part(link));
             part(&[]);
@@ -68,9 +65,7 @@ impl ServerTlsSettings {
             part(format!("{mode:?}").as_bytes());
             authorities.iter().for_each(|authority| part(authority));
         }
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        bytes
+        fingerprint.finish()
     }
 }
 

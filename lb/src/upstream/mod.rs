@@ -53,9 +53,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 
 use crate::balance::Algorithm;
+use crate::tls::Fingerprint;
 use crate::values::{EndpointAddress, KeyPart};
 
 /// A group of endpoints, as one snapshot sees it.
@@ -151,16 +151,11 @@ impl TlsIdentity {
     /// Tells identities apart.
     pub fn digest(&self) -> [u8; 32] {
         let Self { authorities, certificate } = self;
-        let mut context = digest::Context::new(&digest::SHA256);
-        let (chain, key) =
-            certificate.as_ref().map_or((None, None), |(chain, key)| (Some(chain), Some(key)));
-        for part in [authorities.as_ref(), chain, key] {
-            context.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
-            context.update(part.map_or(&[], |part| part));
-        }
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        bytes
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.optional_part(authorities.as_deref());
+        fingerprint.optional_part(certificate.as_ref().map(|(chain, _)| &**chain));
+        fingerprint.optional_part(certificate.as_ref().map(|(_, key)| &**key));
+        fingerprint.finish()
     }
 }
 
