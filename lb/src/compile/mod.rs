@@ -8,6 +8,7 @@ mod context;
 mod dns;
 mod failover;
 mod headers;
+mod health_check;
 mod inherit;
 mod listeners;
 mod matches;

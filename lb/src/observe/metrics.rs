@@ -5,20 +5,18 @@
 //! tables, so that their number is bounded.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use tokio::runtime::Handle;
 
-use super::Closings;
+use super::{Closings, QueueSeries, RouteSeries, UpstreamSeries};
 use crate::policy::Table;
-use crate::response::Cause;
 use crate::snapshot::Snapshot;
 
 /// From a tenth of a millisecond to a minute.
@@ -26,8 +24,6 @@ const SECONDS: &[f64] = &[
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0, 60.0,
 ];
-
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// How a TLS handshake with a client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,13 +275,9 @@ impl Metrics {
             return series;
         }
         known.retain(|_, series| series.strong_count() > 0);
-        let series = Arc::new(RouteSeries {
-            requests: self.requests.clone(),
-            labels: [host.to_owned(), route.to_owned()],
-            duration: self.duration.with_label_values(&[host, route]),
-            answered: CLASSES.map(|_| OnceLock::new()),
-            caused: Cause::ALL.iter().map(|_| CLASSES.map(|_| OnceLock::new())).collect(),
-        });
+        let duration = self.duration.with_label_values(&[host, route]);
+        let labels = [host.to_owned(), route.to_owned()];
+        let series = Arc::new(RouteSeries::new(self.requests.clone(), labels, duration));
         known.insert(name, Arc::downgrade(&series));
         series
     }
@@ -354,68 +346,6 @@ impl Metrics {
     }
 }
 
-/// The series of one route.
-#[derive(Debug)]
-pub struct RouteSeries {
-    requests: IntCounterVec,
-    labels: [String; 2],
-    duration: Histogram,
-    answered: [OnceLock<IntCounter>; CLASSES.len()],
-    caused: Vec<[OnceLock<IntCounter>; CLASSES.len()]>,
-}
-
-impl RouteSeries {
-    /// Counts a finished exchange, and its duration unless it was a tunnel.
-    pub fn record(&self, status: u16, cause: Option<Cause>, duration: Option<Duration>) {
-        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
-        let (cell, cause) = match cause {
-            None => (&self.answered[class], ""),
-            Some(cause) => (&self.caused[cause as usize][class], cause.name()),
-        };
-        // Made when first needed: most combinations never occur.
-        cell.get_or_init(|| {
-            self.requests.with_label_values(&[
-                &*self.labels[0],
-                &*self.labels[1],
-                CLASSES[class],
-                cause,
-            ])
-        })
-        .inc();
-        if let Some(duration) = duration {
-            self.duration.observe(duration.as_secs_f64());
-        }
-    }
-}
-
-/// The series of one upstream.
-#[derive(Debug)]
-pub struct UpstreamSeries {
-    /// Time until new connections stood.
-    pub connect: Histogram,
-    /// Time until response heads came.
-    pub first_byte: Histogram,
-    /// Requests sent again.
-    pub retries: IntCounter,
-    /// Requests not sent again for want of budget.
-    pub retries_refused: IntCounter,
-    /// Requests that found all endpoints full.
-    pub queue: QueueSeries,
-}
-
-/// How requests fared that found all endpoints full.
-#[derive(Debug)]
-pub struct QueueSeries {
-    /// They waited and got a place, or another answer than these.
-    pub served: IntCounter,
-    /// Nobody more could wait.
-    pub full: IntCounter,
-    /// They waited for as long as they may.
-    pub timeout: IntCounter,
-    /// The client left.
-    pub left: IntCounter,
-}
-
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
@@ -443,7 +373,10 @@ fn registered<C: prometheus::core::Collector + Clone + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::response::Cause;
 
     #[test]
     fn every_metric_renders() {

@@ -8,9 +8,11 @@ mod json;
 mod metrics;
 mod record;
 mod second;
+mod series;
 
 pub use access_log::{AccessLog, AccessLogError, Prepared as PreparedLog};
 pub use closings::Closings;
 pub use gauges::{SnapshotGauges, SnapshotSource};
-pub use metrics::{Handshake, Metrics, QueueSeries, RouteSeries, UpstreamSeries};
+pub use metrics::{Handshake, Metrics};
 pub use record::AccessRecord;
+pub use series::{QueueSeries, RouteSeries, UpstreamSeries};
