@@ -265,13 +265,15 @@ async fn a_connection_that_will_be_closed_says_so() {
     for path in ["/closing", "/garbage", "/silent", "/late", "/sick", "/nobody"] {
         let mut connection = RawConnection::open(lb.address("http")).await;
         connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        let head = connection.read_until("\r\n\r\n").await.to_lowercase();
+        if head.contains("connection: close") {
+            connection.read_to_end().await;
+            continue;
+        }
         // Whoever was told nothing may send another.
         connection.send("GET /fine HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
-        let answers = connection.read_to_end().await.to_lowercase();
-        let first = answers.split("http/1.1 ").nth(1).unwrap();
-        let served = answers.matches("http/1.1 ").count();
-        let expected = if first.contains("connection: close") { 1 } else { 2 };
-        assert_eq!(served, expected, "{path}: {answers}");
+        let rest = connection.read_to_end().await.to_lowercase();
+        assert!(rest.contains("http/1.1 200 "), "{path}: {head} and then {rest}");
     }
 }
 
