@@ -12,20 +12,18 @@ use http::HeaderValue;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
-use crate::cache::MemoryCache;
+use crate::cache::{Cache, NoCache};
 use crate::http::{router, server};
 use crate::metrics::Metrics;
 use crate::passwords::{PasswordError, Passwords};
 use crate::rooms::Rooms;
 use crate::services::Services;
-use crate::session::{KeyError, Sessions, SigningKey};
+use crate::sessions::Sessions;
 use crate::settings::{Role, Settings};
 use crate::shutdown::{Lifecycle, Signals};
-use crate::store::{OpenError, SqliteStore};
-
-/// Entries of the cache. A user is a few hundred bytes, so all of them stay
-/// within some megabytes.
-const CACHE_ENTRIES: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+use crate::store::{OpenError, SqliteStore, UserStore};
+use crate::tokens::{KeyError, SigningKey, Tokens};
+use crate::users::Users;
 
 /// A service that is ready to accept connections.
 pub struct App {
@@ -34,7 +32,7 @@ pub struct App {
     router: Router,
     lifecycle: Lifecycle,
     signals: Signals,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn UserStore>,
     shutdown_delay: Duration,
     drain_timeout: Duration,
 }
@@ -116,17 +114,22 @@ impl App {
         };
 
         let key = SigningKey::load_or_create(&signing_key_file)?;
-        let store = Arc::new(SqliteStore::open(&database).await?);
+        let store: Arc<dyn UserStore> = Arc::new(SqliteStore::open(&database).await?);
+        let cache: Arc<dyn Cache> = Arc::new(NoCache);
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let lifecycle = Lifecycle::new();
+        // An instance is named in visible ASCII.
+        let metrics = Metrics::new(instance.to_str().unwrap_or_default())?;
+        // None cannot be down.
+        metrics.cache.set_up(true);
         let services = Arc::new(Services {
-            users: store.clone(),
-            cache: Arc::new(MemoryCache::new(CACHE_ENTRIES)),
+            users: Users::new(store.clone(), cache.clone()),
+            sessions: Sessions::new(Tokens::new(&key, token_ttl), store.clone(), cache.clone()),
+            store: store.clone(),
+            cache,
             passwords: Passwords::new(cores).await?,
-            sessions: Sessions::new(&key, token_ttl),
             rooms: Rooms::new(),
-            // An instance is named in visible ASCII.
-            metrics: Metrics::new(instance.to_str().unwrap_or_default())?,
+            metrics,
             lifecycle: lifecycle.clone(),
         });
         tracing::info!(

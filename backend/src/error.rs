@@ -13,11 +13,12 @@ use http::header::{self, HeaderValue};
 use http::{StatusCode, Version};
 use serde::Serialize;
 
+use crate::causes::chain;
 use crate::domain::Invalid;
 use crate::passwords::PasswordError;
 use crate::rooms::TooManyRooms;
-use crate::session::IssueError;
 use crate::store::StoreError;
+use crate::tokens::IssueError;
 
 /// Why a request is not answered as its client hoped.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub enum ApiError {
     Invalid(Vec<FieldError>),
     /// 426: this endpoint speaks WebSocket only.
     WebSocketOnly(Version),
+    /// 503: nothing can be stored now; logged.
+    ReadOnly(Box<dyn Error + Send + Sync>),
     /// 503: too much to do; logged with its cause if there is one.
     Overloaded(Option<Box<dyn Error + Send + Sync>>),
     /// 500: our fault; logged.
@@ -96,6 +99,7 @@ impl From<StoreError> for ApiError {
             StoreError::EmailTaken => {
                 Self::Conflict(FieldError::new("email", "is taken by another user"))
             }
+            StoreError::ReadOnly(_) => Self::ReadOnly(error.into()),
             StoreError::Unavailable(_) => Self::Overloaded(Some(error.into())),
             StoreError::Failed(_) => Self::Internal(error.into()),
         }
@@ -155,6 +159,14 @@ impl IntoResponse for ApiError {
                 }
                 (StatusCode::SERVICE_UNAVAILABLE, "too busy now; try again later".into())
             }
+            Self::ReadOnly(cause) => {
+                tracing::warn!(error = chain(cause.as_ref()), "write turned away");
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the database takes no writes now; reading works, try writing again later"
+                        .into(),
+                )
+            }
             Self::Internal(cause) => {
                 tracing::error!(error = chain(cause.as_ref()), "request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "something broke; it has been logged".into())
@@ -182,7 +194,7 @@ impl IntoResponse for ApiError {
             Self::WrongCredentials => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::Overloaded(_) => {
+            Self::Overloaded(_) | Self::ReadOnly(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // RFC 9110 §15.5.22; connection fields are not for HTTP/2.
@@ -205,18 +217,6 @@ struct Problem<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
-}
-
-/// The messages of `error` and of what caused it, outermost first.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -261,11 +261,5 @@ mod tests {
                 {"field": "age", "message": "must be positive"},
             ])
         );
-    }
-
-    #[test]
-    fn a_chain_names_every_cause() {
-        let error = StoreError::Failed("disk is full".into());
-        assert_eq!(chain(&error), "database failed: disk is full");
     }
 }

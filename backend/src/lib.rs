@@ -15,6 +15,7 @@
 
 pub mod app;
 pub mod cache;
+pub mod causes;
 pub mod domain;
 pub mod error;
 pub mod handlers;
@@ -24,7 +25,9 @@ pub mod passwords;
 pub mod rooms;
 pub mod secret;
 pub mod services;
-pub mod session;
+pub mod sessions;
 pub mod settings;
 pub mod shutdown;
 pub mod store;
+pub mod tokens;
+pub mod users;

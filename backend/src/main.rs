@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use backend::app::{App, StartError};
-use backend::error::chain;
+use backend::causes::chain;
 use backend::settings::{Arguments, InvalidSettings, Settings};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;

@@ -8,20 +8,23 @@ use crate::cache::Cache;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::rooms::Rooms;
-use crate::session::Sessions;
+use crate::sessions::Sessions;
 use crate::shutdown::Lifecycle;
 use crate::store::UserStore;
+use crate::users::Users;
 
 /// Everything a handler may need.
 pub struct Services {
-    /// The users.
-    pub users: Arc<dyn UserStore>,
-    /// What is read often.
+    /// The users, through the cache.
+    pub users: Users,
+    /// Who is signed in, through the cache.
+    pub sessions: Sessions,
+    /// The store behind them.
+    pub store: Arc<dyn UserStore>,
+    /// The cache before it.
     pub cache: Arc<dyn Cache>,
     /// Password hashing.
     pub passwords: Passwords,
-    /// Access tokens.
-    pub sessions: Sessions,
     /// Broadcast rooms of the WebSockets.
     pub rooms: Rooms<Message>,
     /// Metrics of the process.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::{EmailAddress, Invalid};
+use super::{EmailAddress, Invalid, Role};
 use crate::secret::Secret;
 
 /// A user as the rest of the program sees one: without the password.
@@ -15,28 +15,10 @@ pub struct User {
     pub email: EmailAddress,
     /// What the user is called.
     pub name: UserName,
+    /// What the user may do.
+    pub role: Role,
     /// When the user was stored, to the millisecond.
     pub created_at: SystemTime,
-}
-
-/// A user who is not stored yet.
-#[derive(Debug, Clone)]
-pub struct NewUser {
-    /// The address.
-    pub email: EmailAddress,
-    /// What the user is called.
-    pub name: UserName,
-    /// The hash of the password, a PHC string.
-    pub password_hash: Secret<String>,
-}
-
-/// What a login is checked against.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// Whose they are.
-    pub id: UserId,
-    /// The hash of the password, a PHC string.
-    pub password_hash: Secret<String>,
 }
 
 /// Identity of a user; positive.

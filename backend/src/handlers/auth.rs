@@ -45,14 +45,14 @@ pub async fn login(
 
     // What is no address belongs to nobody.
     let credentials = match EmailAddress::parse(&email) {
-        Ok(email) => services.users.credentials(&email).await?,
+        Ok(email) => services.store.credentials(&email).await?,
         Err(_) => None,
     };
-    let (id, hash) = credentials.map(|found| (found.id, found.password_hash)).unzip();
+    let hash = credentials.as_ref().map(|found| found.password_hash.clone());
     let is_verified = services.passwords.verify(password, hash).await?;
-    let id = id.filter(|_| is_verified).ok_or(ApiError::WrongCredentials)?;
+    let credentials = credentials.filter(|_| is_verified).ok_or(ApiError::WrongCredentials)?;
 
-    let token = services.sessions.issue(id)?;
+    let token = services.sessions.issue(&credentials)?;
     let response = LoginResponse {
         access_token: token.expose().clone(),
         token_type: "bearer",

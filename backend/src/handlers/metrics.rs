@@ -4,17 +4,24 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
 
+use super::probes::Readiness;
 use crate::error::ApiError;
 use crate::metrics::{CONTENT_TYPE, Readings};
 use crate::services::Shared;
 
-/// `GET /api/v1/scaling/metrics/prometheus`.
+/// `GET /api/v1/scaling/metrics/prometheus`. Asks nobody: a scrape must not
+/// hang because something else does.
 pub async fn prometheus(State(services): State<Shared>) -> Result<impl IntoResponse, ApiError> {
+    let store = services.store.known_status();
+    let readiness =
+        Readiness::of(&store, services.metrics.cache.is_up(), services.lifecycle.is_serving());
     let readings = Readings {
-        pool: services.users.pool_usage(),
-        lookups: services.cache.lookups(),
+        store,
+        reads: services.store.read_counts(),
         websockets: services.lifecycle.tunnel_count(),
         rooms: services.rooms.count(),
+        is_ready: readiness.is_ready(),
+        is_degraded: readiness.is_degraded(),
     };
     let text =
         services.metrics.render(readings).map_err(|error| ApiError::Internal(error.into()))?;

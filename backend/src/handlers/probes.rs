@@ -1,9 +1,10 @@
 //! Probes, for balancers and Kubernetes.
 //!
 //! Liveness says that the process runs, and nothing about what it depends on:
-//! restarting it would not mend those. Readiness says whether it can do its
-//! work now, and that it wants to: it does not from the start of a graceful
-//! stop. Startup says that it has once been ready to begin.
+//! restarting it would not mend those. Readiness says whether requests can be
+//! served, if only some of them, and that they are wanted: they are not from
+//! the start of a graceful stop. Startup says that it has once been ready to
+//! begin.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,12 +14,14 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::error::chain;
-use crate::services::Shared;
+use crate::causes::chain;
+use crate::services::{Services, Shared};
+use crate::store::StoreStatus;
 
-/// How long a dependency may take to answer. Probes are asked every few
-/// seconds and give up themselves after some: we should know sooner why.
-const DEPENDENCY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the cache may take to answer. Probes are asked every few seconds
+/// and give up themselves after some: we should know sooner why. The store has
+/// such a limit of its own.
+const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Body of [`health`].
 #[derive(Debug, Serialize)]
@@ -48,66 +51,112 @@ pub async fn liveness() -> Json<Liveness> {
 /// Body of [`readiness`].
 #[derive(Debug, Serialize)]
 pub struct Readiness {
+    /// `ready`, `degraded` or `unavailable`.
+    status: &'static str,
+    /// Whether users can be read.
     database: bool,
-    cache: bool,
+    /// Whether the cache answers; true without one.
+    redis: bool,
+    /// Whether requests can be served, and are wanted.
     overall: bool,
+    /// What is missing.
+    reasons: Vec<String>,
+}
+
+impl Readiness {
+    /// How a service with these parts is.
+    pub(super) fn of(store: &StoreStatus, redis: bool, is_serving: bool) -> Self {
+        let mut reasons = Vec::new();
+        if !is_serving {
+            reasons.push("stopping".to_owned());
+        }
+        if !store.is_migrated {
+            reasons.push("the database has not been migrated".to_owned());
+        }
+        for server in store.servers.iter().filter(|server| !server.is_up || !server.takes_reads) {
+            let reason = server.reason.unwrap_or("takes no reads");
+            reasons.push(format!("{}: {reason}", server.name));
+        }
+        if !redis {
+            reasons.push("redis does not answer".to_owned());
+        }
+
+        let database = store.is_migrated && store.can_read();
+        let overall = database && is_serving;
+        let status = match (overall, reasons.is_empty()) {
+            (true, true) => "ready",
+            (true, false) => "degraded",
+            (false, _) => "unavailable",
+        };
+        Self { status, database, redis, overall, reasons }
+    }
+
+    /// Whether requests can be served, and are wanted.
+    pub(super) fn is_ready(&self) -> bool {
+        self.overall
+    }
+
+    /// Whether something is missing without which requests can be served.
+    pub(super) fn is_degraded(&self) -> bool {
+        self.status == "degraded"
+    }
+}
+
+/// How the service is now.
+pub(super) async fn assess(services: &Services) -> Readiness {
+    let (store, redis) = tokio::join!(
+        services.store.status(),
+        succeeds("redis", CACHE_TIMEOUT, services.cache.ping())
+    );
+    Readiness::of(&store, redis, services.lifecycle.is_serving())
 }
 
 /// `GET /api/v1/scaling/health/readiness`: 200 or 503.
 pub async fn readiness(State(services): State<Shared>) -> (StatusCode, Json<Readiness>) {
-    let (database, cache) = tokio::join!(
-        succeeds("database", services.users.ping()),
-        succeeds("cache", services.cache.ping()),
-    );
-    let overall = database && cache && services.lifecycle.is_serving();
-    (status(overall), Json(Readiness { database, cache, overall }))
+    let readiness = assess(&services).await;
+    (status(readiness.overall), Json(readiness))
 }
 
 /// Body of [`startup`].
 #[derive(Debug, Serialize)]
 pub struct Startup {
     database_migrated: bool,
+    /// Without a cache everything works, only slower: it is not waited for.
     cache_initialized: bool,
     ready: bool,
 }
 
-/// `GET /api/v1/scaling/health/startup`: 200 or 503.
+/// `GET /api/v1/scaling/health/startup`: 200 once the database is migrated,
+/// 503 before.
 pub async fn startup(State(services): State<Shared>) -> (StatusCode, Json<Startup>) {
-    let (migrated, cache_initialized) = tokio::join!(
-        answer("database", services.users.is_migrated()),
-        succeeds("cache", services.cache.ping()),
+    let (store, cache_initialized) = tokio::join!(
+        services.store.status(),
+        succeeds("redis", CACHE_TIMEOUT, services.cache.ping())
     );
-    let database_migrated = migrated.unwrap_or(false);
-    let ready = database_migrated && cache_initialized;
-    (status(ready), Json(Startup { database_migrated, cache_initialized, ready }))
+    let ready = store.is_migrated;
+    (status(ready), Json(Startup { database_migrated: ready, cache_initialized, ready }))
 }
 
 fn status(is_good: bool) -> StatusCode {
     if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-async fn succeeds<E: std::error::Error + 'static>(
+/// Whether a dependency answers in time; why it does not is for the log, not
+/// for whoever may read probes.
+pub(super) async fn succeeds<E: std::error::Error + 'static>(
     dependency: &'static str,
+    timeout: Duration,
     check: impl Future<Output = Result<(), E>>,
 ) -> bool {
-    answer(dependency, check).await.is_some()
-}
-
-/// What the dependency answers in time; why it does not is for the log, not
-/// for whoever may read probes.
-async fn answer<T, E: std::error::Error + 'static>(
-    dependency: &'static str,
-    check: impl Future<Output = Result<T, E>>,
-) -> Option<T> {
-    match tokio::time::timeout(DEPENDENCY_TIMEOUT, check).await {
-        Ok(Ok(value)) => Some(value),
+    match tokio::time::timeout(timeout, check).await {
+        Ok(Ok(())) => true,
         Ok(Err(error)) => {
             tracing::warn!(dependency, error = chain(&error), "dependency failed");
-            None
+            false
         }
         Err(_) => {
-            tracing::warn!(dependency, timeout = ?DEPENDENCY_TIMEOUT, "dependency is silent");
-            None
+            tracing::warn!(dependency, ?timeout, "dependency is silent");
+            false
         }
     }
 }
@@ -115,17 +164,67 @@ async fn answer<T, E: std::error::Error + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreError;
+    use crate::cache::CacheError;
+    use crate::store::ServerStatus;
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_dependency_counts_as_down() {
-        let silent = std::future::pending::<Result<(), StoreError>>();
-        assert!(!succeeds("database", silent).await);
+        let silent = std::future::pending::<Result<(), CacheError>>();
+        assert!(!succeeds("redis", CACHE_TIMEOUT, silent).await);
     }
 
     #[tokio::test]
     async fn a_failing_dependency_counts_as_down() {
-        let failing = async { Err::<(), _>(StoreError::Failed("no disk".into())) };
-        assert!(!succeeds("database", failing).await);
+        let failing = async { Err::<(), _>(CacheError("refused".into())) };
+        assert!(!succeeds("redis", CACHE_TIMEOUT, failing).await);
+    }
+
+    fn server(name: &str, is_up: bool, takes_reads: bool) -> ServerStatus {
+        ServerStatus {
+            name: name.to_owned(),
+            host: "localhost:5432".to_owned(),
+            is_primary: name == "primary",
+            is_up,
+            takes_reads,
+            reason: (!is_up).then_some("does not answer"),
+            latency: None,
+            lag: None,
+            position: crate::store::Position::START,
+            is_streaming: true,
+            pool: crate::store::PoolUsage::default(),
+        }
+    }
+
+    fn store(primary: bool, replica: bool) -> StoreStatus {
+        let servers =
+            vec![server("primary", primary, primary), server("replica-1", replica, replica)];
+        StoreStatus { is_migrated: true, servers }
+    }
+
+    #[test]
+    fn whoever_can_serve_some_requests_is_ready() {
+        for (primary, replica, redis, status) in [
+            (true, true, true, "ready"),
+            (true, false, true, "degraded"),
+            (false, true, true, "degraded"),
+            (true, true, false, "degraded"),
+            (false, true, false, "degraded"),
+            (false, false, true, "unavailable"),
+        ] {
+            let readiness = Readiness::of(&store(primary, replica), redis, true);
+            assert_eq!(readiness.status, status, "{readiness:?}");
+            assert_eq!(readiness.overall, status != "unavailable");
+            assert_eq!(readiness.reasons.is_empty(), status == "ready");
+        }
+    }
+
+    #[test]
+    fn whoever_stops_or_has_no_tables_is_not_ready() {
+        let readiness = Readiness::of(&store(true, true), true, false);
+        assert_eq!((readiness.status, readiness.overall), ("unavailable", false));
+
+        let empty = StoreStatus { is_migrated: false, ..store(true, true) };
+        let readiness = Readiness::of(&empty, true, true);
+        assert_eq!((readiness.status, readiness.overall), ("unavailable", false));
     }
 }

@@ -1,7 +1,5 @@
 //! Users: creating, listing, reading one.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,45 +8,19 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Cache;
-use crate::domain::{EmailAddress, Invalid, NewUser, Password, User, UserId, UserName};
-use crate::error::{ApiError, FieldErrors, chain};
+use crate::domain::{EmailAddress, Invalid, NewUser, Password, Role, UserId, UserName};
+use crate::error::{ApiError, FieldErrors};
 use crate::http::extract::{JsonBody, QueryParameters};
 use crate::secret::Secret;
 use crate::services::Shared;
-
-/// How long a user is kept in the cache. Users do not change for now, so this
-/// only frees the memory of those that nobody asks for.
-const CACHE_TIME: Duration = Duration::from_secs(60);
+use crate::store::Position;
+use crate::users::UserView;
 
 /// Users on a page, unless the client asks for another number.
 const DEFAULT_LIMIT: u32 = 20;
 
 /// Users on a page at most.
 const MAX_LIMIT: u32 = 100;
-
-/// A user as clients see one.
-#[derive(Debug, Serialize)]
-pub struct UserResponse {
-    id: i64,
-    email: String,
-    name: String,
-    /// RFC 3339, in UTC, with milliseconds.
-    created_at: String,
-}
-
-impl From<User> for UserResponse {
-    fn from(user: User) -> Self {
-        // Destructured: whether a new field is for clients is decided here.
-        let User { id, email, name, created_at } = user;
-        Self {
-            id: id.value(),
-            email: email.as_str().to_owned(),
-            name: name.as_str().to_owned(),
-            created_at: humantime::format_rfc3339_millis(created_at).to_string(),
-        }
-    }
-}
 
 /// Body of [`create`]'s request.
 #[derive(Debug, Deserialize)]
@@ -72,10 +44,10 @@ pub async fn create(
     };
 
     let password_hash = services.passwords.hash(password.into_secret()).await?;
-    let user = services.users.create(NewUser { email, name, password_hash }).await?;
-    let location = format!("/api/v1/users/{}", user.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(UserResponse::from(user)))
-        .into_response())
+    let role = Role::User;
+    let created = services.users.create(NewUser { email, name, role, password_hash }).await?;
+    let location = format!("/api/v1/users/{}", created.value.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(created.value)).into_response())
 }
 
 /// `GET /api/v1/users/{id}`, through the cache.
@@ -86,20 +58,7 @@ pub async fn find(
     // What cannot be an id is the id of nobody.
     let id = id.ok().and_then(|Path(text)| UserId::parse(&text).ok()).ok_or(ApiError::NotFound)?;
 
-    let key = format!("user:1:{id}");
-    if let Some(body) = cached(services.cache.as_ref(), &key).await {
-        return Ok(json(body));
-    }
-
-    // That there is no such user is not kept: the next moment another
-    // instance may create one, and its reader may come here.
-    let user = services.users.find(id).await?.ok_or(ApiError::NotFound)?;
-    let body = serde_json::to_vec(&UserResponse::from(user))
-        .map_err(|error| ApiError::Internal(error.into()))?;
-    let body = Bytes::from(body);
-    if let Err(error) = services.cache.store(&key, body.clone(), CACHE_TIME).await {
-        tracing::warn!(error = chain(&error), "cannot write to the cache");
-    }
+    let body = services.users.find(id, Position::START).await?.ok_or(ApiError::NotFound)?;
     Ok(json(body))
 }
 
@@ -113,7 +72,7 @@ pub struct ListParameters {
 /// Body of [`list`]'s response.
 #[derive(Debug, Serialize)]
 pub struct Page {
-    items: Vec<UserResponse>,
+    items: Vec<UserView>,
     /// The `after` of the next page; null on the last.
     next: Option<i64>,
 }
@@ -135,19 +94,11 @@ pub async fn list(
     };
 
     // One more than asked for tells whether there is a next page.
-    let mut users = services.users.list(after, limit + 1).await?;
+    let mut users = services.users.list(after, limit + 1, Position::START).await?;
     let has_more = users.len() > limit as usize;
     users.truncate(limit as usize);
-    let next = users.last().filter(|_| has_more).map(|last| last.id.value());
-    Ok(Json(Page { items: users.into_iter().map(UserResponse::from).collect(), next }))
-}
-
-/// What the cache has; a cache that is down has nothing.
-async fn cached(cache: &dyn Cache, key: &str) -> Option<Bytes> {
-    cache.find(key).await.unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "cannot read from the cache");
-        None
-    })
+    let next = users.last().filter(|_| has_more).map(|last| last.id);
+    Ok(Json(Page { items: users, next }))
 }
 
 fn json(body: Bytes) -> Response {

@@ -32,9 +32,9 @@ const UNMATCHED: &str = "unmatched";
 /// Gives the request an id and a span, measures it, and turns a panic into a
 /// 500 instead of a connection that just closes.
 pub async fn observe(State(services): State<Shared>, request: Request, next: Next) -> Response {
-    let in_flight = services.metrics.enter();
+    let in_flight = services.metrics.requests.enter();
     let route = request.extensions().get::<MatchedPath>();
-    let measurement = services.metrics.begin(route.map_or(UNMATCHED, MatchedPath::as_str));
+    let measurement = services.metrics.requests.begin(route.map_or(UNMATCHED, MatchedPath::as_str));
 
     let id = request_id(request.headers());
     let span = tracing::info_span!(
@@ -121,7 +121,6 @@ impl HttpBody for CountedBody {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
     use std::sync::Arc;
 
     use axum::Router;
@@ -131,24 +130,31 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
-    use crate::cache::MemoryCache;
+    use crate::cache::{Cache, NoCache};
     use crate::metrics::Metrics;
     use crate::passwords::Passwords;
     use crate::rooms::Rooms;
     use crate::services::Services;
-    use crate::session::{Sessions, SigningKey};
+    use crate::sessions::Sessions;
     use crate::shutdown::Lifecycle;
-    use crate::store::SqliteStore;
+    use crate::store::{SqliteStore, UserStore};
+    use crate::tokens::{SigningKey, Tokens};
+    use crate::users::Users;
 
     #[tokio::test]
     async fn a_panic_is_a_500_and_nothing_more() {
         let directory = tempfile::tempdir().unwrap();
         let key = SigningKey::load_or_create(&directory.path().join("key")).unwrap();
+        let store: Arc<dyn UserStore> =
+            Arc::new(SqliteStore::open(&directory.path().join("db")).await.unwrap());
+        let cache: Arc<dyn Cache> = Arc::new(NoCache);
+        let tokens = Tokens::new(&key, Duration::from_secs(1));
         let services = Arc::new(Services {
-            users: Arc::new(SqliteStore::open(&directory.path().join("db")).await.unwrap()),
-            cache: Arc::new(MemoryCache::new(NonZeroUsize::MIN)),
+            users: Users::new(store.clone(), cache.clone()),
+            sessions: Sessions::new(tokens, store.clone(), cache.clone()),
+            store,
+            cache,
             passwords: Passwords::new(1).await.unwrap(),
-            sessions: Sessions::new(&key, Duration::from_secs(1)),
             rooms: Rooms::new(),
             metrics: Metrics::new("one").unwrap(),
             lifecycle: Lifecycle::new(),

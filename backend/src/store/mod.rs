@@ -2,17 +2,48 @@
 //! database stands behind it is decided in [`crate::app`].
 //!
 //! The contract of every implementation: what one call has stored, the next
-//! call of any instance of the service finds.
+//! call of any instance of the service finds, if it asks for a state that is
+//! no older than the [`Position`] the first one gave.
 
+mod position;
+mod row;
 mod sqlite;
+mod status;
 
 use std::error::Error;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use crate::domain::{Credentials, EmailAddress, NewUser, User, UserId};
+use crate::domain::{
+    Account, Credentials, EmailAddress, NewUser, TokenId, User, UserChanges, UserId,
+};
 
+pub use position::Position;
 pub use sqlite::{OpenError, SqliteStore};
+pub use status::{PoolUsage, ReadCounts, ServerStatus, StoreStatus};
+
+/// How long a refused token is remembered after its end: longer than the clocks of
+/// a fleet are ever apart.
+const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
+
+/// What was read, and how new the state is in which it was.
+#[derive(Debug, Clone)]
+pub struct Read<T> {
+    /// What was found.
+    pub value: T,
+    /// Everything written up to here was seen.
+    pub position: Position,
+}
+
+/// What was written, and from where on it can be read.
+#[derive(Debug, Clone)]
+pub struct Written<T> {
+    /// What there is now.
+    pub value: T,
+    /// Whoever sees the state of this position, or of a later one, sees the write.
+    pub position: Position,
+}
 
 /// Storage of users.
 #[async_trait]
@@ -22,34 +53,64 @@ pub trait UserStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::EmailTaken`] if the address is in use, without regard to
     /// case.
-    async fn create(&self, user: NewUser) -> Result<User, StoreError>;
+    async fn create(&self, user: NewUser) -> Result<Written<User>, StoreError>;
 
-    /// The user with this id.
-    async fn find(&self, id: UserId) -> Result<Option<User>, StoreError>;
+    /// Changes a user, and gives it as it is then; `None` if there is none of
+    /// this id.
+    ///
+    /// # Errors
+    /// [`StoreError::EmailTaken`] as in [`UserStore::create`].
+    async fn update(
+        &self,
+        id: UserId,
+        changes: UserChanges,
+    ) -> Result<Written<Option<Account>>, StoreError>;
 
-    /// What the login of this address is checked against.
+    /// Removes a user; whether there was one.
+    async fn delete(&self, id: UserId) -> Result<Written<bool>, StoreError>;
+
+    /// The user with this id, in a state no older than `at_least`.
+    async fn find(&self, id: UserId, at_least: Position) -> Result<Read<Option<User>>, StoreError>;
+
+    /// Up to `limit` users with an id greater than `after`, by ascending id, in
+    /// a state no older than `at_least`.
+    async fn list(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+        at_least: Position,
+    ) -> Result<Vec<User>, StoreError>;
+
+    /// What the login of this address is checked against, in the newest state
+    /// that can be had.
     async fn credentials(&self, email: &EmailAddress) -> Result<Option<Credentials>, StoreError>;
 
-    /// Up to `limit` users with an id greater than `after`, by ascending id.
-    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError>;
+    /// What the tokens of this user are checked against, in the newest state
+    /// that can be had.
+    async fn account(&self, id: UserId) -> Result<Read<Option<Account>>, StoreError>;
 
-    /// Makes a round trip to the database.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// Refuses a token from now on. It is kept until `expires_at`.
+    async fn revoke(
+        &self,
+        token: &TokenId,
+        expires_at: SystemTime,
+    ) -> Result<Written<()>, StoreError>;
 
-    /// Whether every migration that this build knows has been applied.
-    async fn is_migrated(&self) -> Result<bool, StoreError>;
+    /// Whether a token has been refused, in the newest state that can be had.
+    async fn is_revoked(&self, token: &TokenId) -> Result<Read<bool>, StoreError>;
 
-    /// Connections now.
-    fn pool_usage(&self) -> PoolUsage;
-}
+    /// How the servers are: asked now, or a moment ago. Takes a second or two at
+    /// most, whatever they do.
+    async fn status(&self) -> StoreStatus;
 
-/// Connections to the database, read and write together.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolUsage {
-    /// Open, whether in use or idle.
-    pub size: usize,
-    /// In use.
-    pub checked_out: usize,
+    /// What can be told without asking anybody: what was known last.
+    fn known_status(&self) -> StoreStatus;
+
+    /// Where reads have gone since the start.
+    fn read_counts(&self) -> ReadCounts;
+
+    /// Ends all connections.
+    async fn close(&self);
 }
 
 /// Why the store did not do what was asked.
@@ -58,6 +119,9 @@ pub enum StoreError {
     /// Another user has this address.
     #[error("e-mail address is taken")]
     EmailTaken,
+    /// The database takes no writes now, but may be read.
+    #[error("database takes no writes")]
+    ReadOnly(#[source] Box<dyn Error + Send + Sync>),
     /// The database is busy or cannot be reached; the same call may succeed
     /// later.
     #[error("database is unavailable")]

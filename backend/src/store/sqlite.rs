@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -16,11 +16,18 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::{PoolUsage, StoreError, UserStore};
-use crate::domain::{Credentials, EmailAddress, NewUser, User, UserId, UserName};
+use super::row::{AccountRow, UserRow, now_millis, to_seconds};
+use super::{
+    PoolUsage, Position, Read, ReadCounts, ServerStatus, StoreError, StoreStatus, UserStore,
+    Written,
+};
+use crate::causes::chain;
+use crate::domain::{
+    Account, Credentials, EmailAddress, NewUser, TokenId, User, UserChanges, UserId,
+};
 use crate::secret::Secret;
 
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// How long a statement waits for a lock that another process holds. Writes
 /// here take milliseconds: five seconds mean that something is stuck.
@@ -33,9 +40,13 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// mostly from memory, so that more would only wait for the cores.
 const READERS: u32 = 4;
 
+/// How long a look at the state of the database may take.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A [`UserStore`] in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
+    path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
 }
@@ -103,59 +114,123 @@ impl SqliteStore {
         let readers =
             pool(READERS).connect_with(options.read_only(true)).await.map_err(connect_error)?;
 
-        Ok(Self { writer, readers })
+        Ok(Self { path: path.to_owned(), writer, readers })
     }
 
-    /// Closes all connections; the last process to do so folds the log back
-    /// into the file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+    async fn ping(&self) -> Result<(), sqlx::Error> {
+        // A constant would be answered without a look at the file.
+        sqlx::query("SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1)")
+            .execute(&self.readers)
+            .await?;
+        Ok(())
     }
+
+    fn server(&self) -> ServerStatus {
+        let pools = [&self.writer, &self.readers];
+        let size = pools.iter().map(|pool| pool.size() as usize).sum();
+        let idle: usize = pools.iter().map(|pool| pool.num_idle()).sum();
+        ServerStatus {
+            name: "primary".to_owned(),
+            host: self.path.display().to_string(),
+            is_primary: true,
+            is_up: true,
+            takes_reads: true,
+            reason: None,
+            latency: None,
+            lag: None,
+            position: Position::START,
+            is_streaming: false,
+            pool: PoolUsage {
+                size,
+                // The two are read one after the other, so idle may be ahead of size.
+                checked_out: size.saturating_sub(idle),
+                max: 1 + READERS as usize,
+                timeouts: 0,
+            },
+        }
+    }
+}
+
+/// A file has no history: what is stored is there for everybody at once.
+fn current<T>(value: T) -> Read<T> {
+    Read { value, position: Position::START }
+}
+
+fn stored<T>(value: T) -> Written<T> {
+    Written { value, position: Position::START }
 }
 
 #[async_trait]
 impl UserStore for SqliteStore {
-    async fn create(&self, user: NewUser) -> Result<User, StoreError> {
+    async fn create(&self, user: NewUser) -> Result<Written<User>, StoreError> {
         let row: UserRow = sqlx::query_as(
-            "INSERT INTO users (email, email_key, name, password_hash, created_at)
-             VALUES (?, ?, ?, ?, ?)
-             RETURNING id, email, name, created_at",
+            "INSERT INTO users (email, email_key, name, role, password_hash, created_at)
+             VALUES (?, ?, ?, ?, ?, ?)
+             RETURNING id, email, name, role, created_at",
         )
         .bind(user.email.as_str())
         .bind(user.email.key())
         .bind(user.name.as_str())
+        .bind(user.role.as_str())
         .bind(user.password_hash.expose())
-        .bind(to_millis(SystemTime::now()))
+        .bind(now_millis())
         .fetch_one(&self.writer)
         .await?;
-        row.try_into()
+        row.try_into().map(stored)
     }
 
-    async fn find(&self, id: UserId) -> Result<Option<User>, StoreError> {
+    async fn update(
+        &self,
+        id: UserId,
+        changes: UserChanges,
+    ) -> Result<Written<Option<Account>>, StoreError> {
+        let row: Option<AccountRow> = sqlx::query_as(
+            "UPDATE users SET
+                 email = coalesce(?1, email),
+                 email_key = coalesce(?2, email_key),
+                 name = coalesce(?3, name),
+                 role = coalesce(?4, role),
+                 password_hash = coalesce(?5, password_hash),
+                 token_version = token_version + (?5 IS NOT NULL)
+             WHERE id = ?6
+             RETURNING id, email, name, role, created_at, token_version",
+        )
+        .bind(changes.email.as_ref().map(EmailAddress::as_str))
+        .bind(changes.email.as_ref().map(EmailAddress::key))
+        .bind(changes.name.as_ref().map(|name| name.as_str()))
+        .bind(changes.role.map(|role| role.as_str()))
+        .bind(changes.password_hash.as_ref().map(|hash| hash.expose().as_str()))
+        .bind(id.value())
+        .fetch_optional(&self.writer)
+        .await?;
+        row.map(Account::try_from).transpose().map(stored)
+    }
+
+    async fn delete(&self, id: UserId) -> Result<Written<bool>, StoreError> {
+        let done = sqlx::query("DELETE FROM users WHERE id = ?")
+            .bind(id.value())
+            .execute(&self.writer)
+            .await?;
+        Ok(stored(done.rows_affected() > 0))
+    }
+
+    async fn find(&self, id: UserId, _: Position) -> Result<Read<Option<User>>, StoreError> {
         let row: Option<UserRow> =
-            sqlx::query_as("SELECT id, email, name, created_at FROM users WHERE id = ?")
+            sqlx::query_as("SELECT id, email, name, role, created_at FROM users WHERE id = ?")
                 .bind(id.value())
                 .fetch_optional(&self.readers)
                 .await?;
-        row.map(User::try_from).transpose()
+        row.map(User::try_from).transpose().map(current)
     }
 
-    async fn credentials(&self, email: &EmailAddress) -> Result<Option<Credentials>, StoreError> {
-        let row: Option<(i64, String)> =
-            sqlx::query_as("SELECT id, password_hash FROM users WHERE email_key = ?")
-                .bind(email.key())
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(row.map(|(id, hash)| Credentials {
-            id: UserId::from_stored(id),
-            password_hash: Secret::new(hash),
-        }))
-    }
-
-    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+    async fn list(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+        _: Position,
+    ) -> Result<Vec<User>, StoreError> {
         let rows: Vec<UserRow> = sqlx::query_as(
-            "SELECT id, email, name, created_at FROM users WHERE id > ? ORDER BY id LIMIT ?",
+            "SELECT id, email, name, role, created_at FROM users WHERE id > ? ORDER BY id LIMIT ?",
         )
         .bind(after.map_or(0, UserId::value))
         .bind(limit)
@@ -164,28 +239,87 @@ impl UserStore for SqliteStore {
         rows.into_iter().map(User::try_from).collect()
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        // A constant would be answered without a look at the file.
-        sqlx::query("SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1)")
-            .execute(&self.readers)
-            .await?;
-        Ok(())
+    async fn credentials(&self, email: &EmailAddress) -> Result<Option<Credentials>, StoreError> {
+        let row: Option<(i64, String, i64)> = sqlx::query_as(
+            "SELECT id, password_hash, token_version FROM users WHERE email_key = ?",
+        )
+        .bind(email.key())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(row.map(|(id, hash, token_version)| Credentials {
+            id: UserId::from_stored(id),
+            password_hash: Secret::new(hash),
+            token_version,
+        }))
     }
 
-    async fn is_migrated(&self) -> Result<bool, StoreError> {
-        let applied: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
+    async fn account(&self, id: UserId) -> Result<Read<Option<Account>>, StoreError> {
+        let row: Option<AccountRow> = sqlx::query_as(
+            "SELECT id, email, name, role, created_at, token_version FROM users WHERE id = ?",
+        )
+        .bind(id.value())
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(Account::try_from).transpose().map(current)
+    }
+
+    async fn revoke(
+        &self,
+        token: &TokenId,
+        expires_at: SystemTime,
+    ) -> Result<Written<()>, StoreError> {
+        sqlx::query("DELETE FROM revoked_tokens WHERE expires_at < ?")
+            .bind(to_seconds(SystemTime::now() - super::KEPT_AFTER_EXPIRY))
+            .execute(&self.writer)
+            .await?;
+        sqlx::query(
+            "INSERT INTO revoked_tokens (id, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(token.as_str())
+        .bind(to_seconds(expires_at))
+        .execute(&self.writer)
+        .await?;
+        Ok(stored(()))
+    }
+
+    async fn is_revoked(&self, token: &TokenId) -> Result<Read<bool>, StoreError> {
+        let found: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM revoked_tokens WHERE id = ?)")
+                .bind(token.as_str())
                 .fetch_one(&self.readers)
                 .await?;
-        Ok(usize::try_from(applied).is_ok_and(|applied| applied >= MIGRATOR.iter().count()))
+        Ok(current(found))
     }
 
-    fn pool_usage(&self) -> PoolUsage {
-        let pools = [&self.writer, &self.readers];
-        let size = pools.iter().map(|pool| pool.size() as usize).sum();
-        let idle: usize = pools.iter().map(|pool| pool.num_idle()).sum();
-        // The two are read one after the other, so idle may be ahead of size.
-        PoolUsage { size, checked_out: size.saturating_sub(idle) }
+    async fn status(&self) -> StoreStatus {
+        let started_at = Instant::now();
+        let reason = match tokio::time::timeout(STATUS_TIMEOUT, self.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(error = chain(&error), "database failed");
+                Some("failed")
+            }
+            Err(_) => Some("does not answer"),
+        };
+        let is_up = reason.is_none();
+        let latency = is_up.then(|| started_at.elapsed());
+        let server = ServerStatus { is_up, takes_reads: is_up, reason, latency, ..self.server() };
+        // That was done when the file was opened.
+        StoreStatus { is_migrated: true, servers: vec![server] }
+    }
+
+    fn known_status(&self) -> StoreStatus {
+        StoreStatus { is_migrated: true, servers: vec![self.server()] }
+    }
+
+    fn read_counts(&self) -> ReadCounts {
+        ReadCounts::default()
+    }
+
+    /// The last process to do so folds the log back into the file.
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
 
@@ -207,28 +341,6 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Unavailable(error.into()),
             _ => Self::Failed(error.into()),
         }
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct UserRow {
-    id: i64,
-    email: String,
-    name: String,
-    created_at: i64,
-}
-
-impl TryFrom<UserRow> for User {
-    type Error = StoreError;
-
-    fn try_from(row: UserRow) -> Result<Self, StoreError> {
-        let corrupt = |invalid: crate::domain::Invalid| StoreError::Failed(invalid.into());
-        Ok(Self {
-            id: UserId::from_stored(row.id),
-            email: EmailAddress::parse(&row.email).map_err(corrupt)?,
-            name: UserName::parse(&row.name).map_err(corrupt)?,
-            created_at: from_millis(row.created_at),
-        })
     }
 }
 
@@ -280,13 +392,4 @@ fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
-}
-
-fn to_millis(time: SystemTime) -> i64 {
-    let millis = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    i64::try_from(millis).unwrap_or(i64::MAX)
-}
-
-fn from_millis(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

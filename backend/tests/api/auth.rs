@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backend::session::{Sessions, SigningKey};
+use backend::tokens::{SigningKey, Tokens};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -27,9 +27,9 @@ async fn a_login_gives_a_token_that_names_the_user() {
 
     // Signed with the key that both processes share.
     let key = SigningKey::load_or_create(&site.path("backend.key")).unwrap();
-    let sessions = Sessions::new(&key, Duration::from_secs(1));
-    let subject = sessions.verify(body["access_token"].as_str().unwrap()).unwrap();
-    assert_eq!(subject.value(), user["id"].as_i64().unwrap());
+    let tokens = Tokens::new(&key, Duration::from_secs(1));
+    let token = tokens.verify(body["access_token"].as_str().unwrap()).unwrap();
+    assert_eq!(token.user.value(), user["id"].as_i64().unwrap());
 }
 
 #[tokio::test]

@@ -99,7 +99,13 @@ async fn a_stopping_process_is_not_ready_but_finishes_what_it_has() {
     .await;
     assert_eq!(
         readiness.json::<Value>().await.unwrap(),
-        json!({"database": true, "cache": true, "overall": false})
+        json!({
+            "status": "unavailable",
+            "database": true,
+            "redis": true,
+            "overall": false,
+            "reasons": ["stopping"]
+        })
     );
     assert_eq!(backend.get("/health").await.status(), StatusCode::OK, "still accepting");
 

@@ -21,7 +21,7 @@ async fn a_started_process_is_healthy_alive_and_ready() {
     assert!(liveness["timestamp"].as_f64().unwrap() > 1.7e9);
     assert_eq!(
         answer("/api/v1/scaling/health/readiness").await,
-        json!({"database": true, "cache": true, "overall": true})
+        json!({"status": "ready", "database": true, "redis": true, "overall": true, "reasons": []})
     );
     assert_eq!(
         answer("/api/v1/scaling/health/startup").await,
@@ -49,7 +49,7 @@ async fn metrics_are_named_and_their_labels_bounded() {
         r#"fastnext_http_requests_total{route="/health",status="4xx"} 1"#,
         r#"fastnext_http_requests_total{route="unmatched",status="4xx"} 1"#,
         r#"fastnext_http_request_duration_seconds_count{route="/api/v1/users/{id}"} 2"#,
-        "fastnext_cache_hit_ratio 0",
+        "fastnext_redis_hit_ratio 0",
         "fastnext_websockets 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
@@ -65,6 +65,7 @@ async fn metrics_are_named_and_their_labels_bounded() {
     .await;
     assert!(text.contains("\nprocess_resident_memory_bytes "));
     assert!(backend.metric("fastnext_db_pool_size").await >= 2.0);
+    assert!(text.contains("\nfastnext_ready 1\n") && text.contains("\nfastnext_degraded 0\n"));
     assert!(!text.contains("/no/such/route"));
 }
 

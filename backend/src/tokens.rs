@@ -8,12 +8,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::UserId;
+use crate::domain::{TokenId, UserId};
 use crate::secret::Secret;
 
 /// Bytes of a key: the output size of SHA-256, below which RFC 7518 §3.2
@@ -90,14 +90,14 @@ pub enum KeyError {
 
 /// Issues and verifies access tokens.
 #[derive(Debug)]
-pub struct Sessions {
+pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
     time_to_live: Duration,
 }
 
-impl Sessions {
+impl Tokens {
     /// Tokens signed with `key` and good for `time_to_live`, in whole seconds.
     pub fn new(key: &SigningKey, time_to_live: Duration) -> Self {
         let key = key.0.expose();
@@ -117,14 +117,16 @@ impl Sessions {
         self.time_to_live
     }
 
-    /// A token that says who `user` is.
+    /// A token that says who `user` is, of this version of the user's tokens.
     ///
     /// # Errors
     /// If the cryptographic library fails.
-    pub fn issue(&self, user: UserId) -> Result<Secret<String>, IssueError> {
+    pub fn issue(&self, user: UserId, version: i64) -> Result<Secret<String>, IssueError> {
         let issued_at = jsonwebtoken::get_current_timestamp();
         let claims = Claims {
             sub: user.to_string(),
+            jti: TokenId::random().as_str().to_owned(),
+            ver: version,
             iat: issued_at,
             exp: issued_at + self.time_to_live.as_secs(),
         };
@@ -133,16 +135,37 @@ impl Sessions {
         Ok(Secret::new(token))
     }
 
-    /// Whose token this is.
+    /// What a token says; whether it has been refused since is not for it to say.
     ///
     /// # Errors
     /// If the token is not one of ours, or its time is over. What exactly is
     /// wrong with it is nobody's business but that of its forger.
-    pub fn verify(&self, token: &str) -> Result<UserId, InvalidToken> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|_| InvalidToken)?;
-        UserId::parse(&token.claims.sub).map_err(|_| InvalidToken)
+    pub fn verify(&self, token: &str) -> Result<Token, InvalidToken> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .map_err(|_| InvalidToken)?
+            .claims;
+        Ok(Token {
+            id: TokenId::parse(&claims.jti).map_err(|_| InvalidToken)?,
+            user: UserId::parse(&claims.sub).map_err(|_| InvalidToken)?,
+            version: claims.ver,
+            expires_at: UNIX_EPOCH
+                .checked_add(Duration::from_secs(claims.exp))
+                .ok_or(InvalidToken)?,
+        })
     }
+}
+
+/// What a token of ours says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its identity.
+    pub id: TokenId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Of which version of the user's tokens it is.
+    pub version: i64,
+    /// When it ends.
+    pub expires_at: SystemTime,
 }
 
 /// The cryptographic library failed.
@@ -155,10 +178,12 @@ pub struct IssueError(#[source] jsonwebtoken::errors::Error);
 #[error("token is invalid")]
 pub struct InvalidToken;
 
-/// RFC 7519 §4.1.
+/// RFC 7519 §4.1, and a version.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
+    jti: String,
+    ver: i64,
     iat: u64,
     exp: u64,
 }
@@ -203,6 +228,10 @@ mod tests {
         SigningKey(Secret::new(vec![byte; KEY_LENGTH]))
     }
 
+    fn claims(iat: u64, exp: u64) -> Claims {
+        Claims { sub: "7".to_owned(), jti: "0".repeat(32), ver: 0, iat, exp }
+    }
+
     fn sign(header: &Header, claims: &Claims) -> String {
         let key = EncodingKey::from_secret(&[1; KEY_LENGTH]);
         jsonwebtoken::encode(header, claims, &key).unwrap()
@@ -210,41 +239,42 @@ mod tests {
 
     #[test]
     fn a_token_is_good_at_every_instance_with_the_key() {
-        let token = Sessions::new(&key(1), HOUR).issue(UserId::from_stored(7)).unwrap();
-        let other_instance = Sessions::new(&key(1), HOUR);
-        assert_eq!(other_instance.verify(token.expose()), Ok(UserId::from_stored(7)));
+        let token = Tokens::new(&key(1), HOUR).issue(UserId::from_stored(7), 3).unwrap();
+        let other_instance = Tokens::new(&key(1), HOUR);
+        let token = other_instance.verify(token.expose()).unwrap();
+        assert_eq!((token.user, token.version), (UserId::from_stored(7), 3));
     }
 
     #[test]
     fn a_token_signed_with_another_key_is_refused() {
-        let token = Sessions::new(&key(2), HOUR).issue(UserId::from_stored(7)).unwrap();
-        assert_eq!(Sessions::new(&key(1), HOUR).verify(token.expose()), Err(InvalidToken));
+        let token = Tokens::new(&key(2), HOUR).issue(UserId::from_stored(7), 3).unwrap();
+        assert_eq!(Tokens::new(&key(1), HOUR).verify(token.expose()), Err(InvalidToken));
     }
 
     #[test]
     fn the_header_does_not_choose_the_algorithm() {
         let now = jsonwebtoken::get_current_timestamp();
-        let claims = Claims { sub: "7".to_owned(), iat: now, exp: now + 60 };
-        let sessions = Sessions::new(&key(1), HOUR);
+        let claims = claims(now, now + 60);
+        let tokens = Tokens::new(&key(1), HOUR);
 
         let hs256 = sign(&Header::new(Algorithm::HS256), &claims);
-        assert!(sessions.verify(&hs256).is_ok());
+        assert!(tokens.verify(&hs256).is_ok());
 
         let hs512 = sign(&Header::new(Algorithm::HS512), &claims);
-        assert_eq!(sessions.verify(&hs512), Err(InvalidToken));
+        assert_eq!(tokens.verify(&hs512), Err(InvalidToken));
 
         // {"alg":"none","typ":"JWT"}, with no signature.
         let payload = hs256.split('.').nth(1).unwrap();
         let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
-        assert_eq!(sessions.verify(&none), Err(InvalidToken));
+        assert_eq!(tokens.verify(&none), Err(InvalidToken));
     }
 
     #[test]
     fn an_expired_token_is_refused() {
         let now = jsonwebtoken::get_current_timestamp();
-        let claims = Claims { sub: "7".to_owned(), iat: now - 100, exp: now - 10 };
+        let claims = claims(now - 100, now - 10);
         let token = sign(&Header::new(Algorithm::HS256), &claims);
-        assert_eq!(Sessions::new(&key(1), HOUR).verify(&token), Err(InvalidToken));
+        assert_eq!(Tokens::new(&key(1), HOUR).verify(&token), Err(InvalidToken));
     }
 
     #[test]
