@@ -68,6 +68,18 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// Some of the fleet runs, and some does not.
+    #[error("it runs in part: {down} are down, the rest is up; stop it first (make fleet-stop)")]
+    Partly {
+        /// What does not run.
+        down: String,
+    },
+    /// It would have to be stopped for that.
+    #[error("it is running; stop it first (make fleet-stop)")]
+    Running,
+    /// A signal told us to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// There is no server of that name or number.
     #[error("there is no {0}")]
     NoSuchServer(String),

@@ -6,6 +6,7 @@
 //! when the test is killed, by the kernel.
 
 mod error;
+mod interrupt;
 mod place;
 mod ports;
 pub mod postgres;
@@ -13,8 +14,10 @@ mod process;
 pub mod redis;
 mod secret;
 mod spawn;
+pub mod system;
 mod user;
 mod wait;
 
 pub use error::{Error, Result};
+pub use interrupt::heed_signals;
 pub use process::Lifetime;

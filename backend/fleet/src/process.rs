@@ -144,9 +144,7 @@ impl Identity {
         for one in &all {
             let _ = one.signal(Signal::SIGKILL);
         }
-        let _ = wait::until(AFTER_KILL, "the end after SIGKILL", || {
-            Ok(!all.iter().any(Self::is_running))
-        });
+        wait::for_end(AFTER_KILL, || !all.iter().any(Self::is_running));
     }
 
     /// Asks it to end, and kills it with its children when it has not in time.
@@ -154,7 +152,7 @@ impl Identity {
         self.signal(politely)?;
         // One that was stopped hears it only then.
         self.signal(Signal::SIGCONT)?;
-        if wait::until(longest, "the end", || Ok(!self.is_running())).is_err() {
+        if !wait::for_end(longest, || !self.is_running()) {
             self.kill_tree();
         }
         Ok(())

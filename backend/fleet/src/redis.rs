@@ -31,7 +31,7 @@ pub const NODES: usize = 6;
 const MASTERS: usize = 3;
 
 /// From a node's port to that of the bus between nodes, unless told otherwise.
-const TO_BUS: u16 = 10_000;
+pub(crate) const TO_BUS: u16 = 10_000;
 
 /// How long nodes may take to answer, and to agree.
 const READY: Duration = Duration::from_secs(60);

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Asks until the answer is yes; an error of `ask` ends the wait.
+/// Asks until the answer is yes; an error of `ask`, or being told to stop, ends the wait.
 pub(crate) fn until(
     longest: Duration,
     what: &str,
@@ -15,6 +16,7 @@ pub(crate) fn until(
 ) -> Result<()> {
     let deadline = Instant::now() + longest;
     loop {
+        interrupt::check()?;
         if ask()? {
             return Ok(());
         }
@@ -23,4 +25,17 @@ pub(crate) fn until(
         }
         std::thread::sleep(GLANCE);
     }
+}
+
+/// Waits for the end of something that was told to end, whatever we are told meanwhile;
+/// gives whether it came.
+pub(crate) fn for_end(longest: Duration, mut has_ended: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + longest;
+    while !has_ended() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(GLANCE);
+    }
+    true
 }

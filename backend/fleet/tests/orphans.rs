@@ -20,6 +20,7 @@ fn servers_end_with_a_process_that_is_killed() {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "servers_end_with_a_process_that_is_killed", "--nocapture"])
         .env(VICTIM, "1")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -62,10 +63,9 @@ fn be_the_victim() -> ! {
     let pids = pids.chain((1..=NODES).map(|node| redis.pid(node)));
     let pids: Vec<String> = pids.map(|pid| pid.unwrap().unwrap().to_string()).collect();
     println!("{PIDS} {}", pids.join(" "));
-    // Its parent holds the other end of nothing: only a signal ends this.
-    loop {
-        std::thread::park();
-    }
+    // Its parent never writes: this returns only should that end before it kills us.
+    let _ = std::io::stdin().read(&mut [0]);
+    std::process::exit(1);
 }
 
 /// A zombie, which nobody may be there to reap, runs no more.
