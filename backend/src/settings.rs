@@ -1,6 +1,8 @@
 //! Settings: what the operator wrote ([`Arguments`]) and what the program
 //! uses ([`Settings`]). All that is wrong is reported at once.
 
+mod redis;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
+
+pub use redis::{RedisArguments, RedisNode, RedisSettings};
 
 /// The API service that lb balances.
 ///
@@ -45,6 +49,10 @@ pub struct Arguments {
         help_heading = SETTINGS
     )]
     pub database: PathBuf,
+
+    /// The Redis Cluster.
+    #[command(flatten)]
+    pub redis: RedisArguments,
 
     /// The file whose bytes, at least 32, sign the access tokens; made if missing, with a random
     /// key. All instances need the same.
@@ -126,6 +134,8 @@ pub struct Settings {
     pub instance: Option<HeaderValue>,
     /// The SQLite file.
     pub database: PathBuf,
+    /// The Redis Cluster, if there is one.
+    pub redis: Option<RedisSettings>,
     /// The file with the signing key.
     pub signing_key_file: PathBuf,
     /// How long an access token is good for; at least a second.
@@ -153,6 +163,7 @@ impl TryFrom<Arguments> for Settings {
             role,
             instance,
             database,
+            redis,
             signing_key_file,
             token_ttl,
             shutdown_delay,
@@ -165,6 +176,7 @@ impl TryFrom<Arguments> for Settings {
         let instance =
             instance.and_then(|name| problems.collect("BACKEND_INSTANCE", parse_instance(&name)));
         problems.collect("BACKEND_DATABASE", parent_exists(&database));
+        let redis = redis.parse(&mut problems);
         problems.collect("BACKEND_SIGNING_KEY_FILE", parent_exists(&signing_key_file));
         let token_ttl = problems.collect("BACKEND_TOKEN_TTL", parse_time_to_live(&token_ttl));
         let shutdown_delay =
@@ -189,6 +201,7 @@ impl TryFrom<Arguments> for Settings {
                 role,
                 instance,
                 database,
+                redis,
                 signing_key_file,
                 token_ttl,
                 shutdown_delay,
