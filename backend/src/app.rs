@@ -12,7 +12,8 @@ use http::HeaderValue;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
-use crate::cache::{Cache, NoCache};
+use crate::accounts::Accounts;
+use crate::cache::{Cache, CacheAside, CacheError, NoCache, RedisCache};
 use crate::http::{router, server};
 use crate::metrics::Metrics;
 use crate::passwords::{PasswordError, Passwords};
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The name of the host makes no name for the instance.
     #[error("no name for the instance; set BACKEND_INSTANCE")]
     Instance(#[source] http::header::InvalidHeaderValue),
+    /// There is no way to reach the cache.
+    #[error("no cache")]
+    Cache(#[from] CacheError),
     /// Metrics clash.
     #[error("no metrics")]
     Metrics(#[from] prometheus::Error),
@@ -72,7 +76,7 @@ impl StartError {
     /// Whether other settings would help, as opposed to another machine.
     pub fn is_about_settings(&self) -> bool {
         match self {
-            Self::Key(KeyError::TooShort { .. }) | Self::Instance(_) => true,
+            Self::Key(KeyError::TooShort { .. }) | Self::Instance(_) | Self::Cache(_) => true,
             Self::Key(_)
             | Self::Listen { .. }
             | Self::Signals(_)
@@ -95,6 +99,7 @@ impl App {
             role,
             instance,
             database,
+            redis,
             signing_key_file,
             token_ttl,
             shutdown_delay,
@@ -115,20 +120,43 @@ impl App {
 
         let key = SigningKey::load_or_create(&signing_key_file)?;
         let store: Arc<dyn UserStore> = Arc::new(SqliteStore::open(&database).await?);
-        let cache: Arc<dyn Cache> = Arc::new(NoCache);
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let lifecycle = Lifecycle::new();
         // An instance is named in visible ASCII.
         let metrics = Metrics::new(instance.to_str().unwrap_or_default())?;
-        // None cannot be down.
-        metrics.cache.set_up(true);
+        let cache: Arc<dyn Cache> = match &redis {
+            Some(redis) => Arc::new(RedisCache::new(redis, metrics.cache.clone())?),
+            None => {
+                // None cannot be down.
+                metrics.cache.set_up(true);
+                Arc::new(NoCache)
+            }
+        };
+        let rooms = match &redis {
+            Some(redis) => Rooms::shared(redis, metrics.room_messages.clone())?,
+            None => Rooms::local(),
+        };
+        // A file on this machine needs no cache, and what is read from it no order to be kept by.
+        let aside = if redis.is_some() && store.has_positions() {
+            CacheAside::new(cache.clone(), metrics.cache.clone())
+        } else {
+            CacheAside::disabled()
+        };
+        let accounts = Accounts::new(store.clone(), aside.clone());
+        let sessions = Sessions::new(
+            Tokens::new(&key, token_ttl),
+            store.clone(),
+            accounts.clone(),
+            aside,
+            metrics.sessions.clone(),
+        );
         let services = Arc::new(Services {
-            users: Users::new(store.clone(), cache.clone()),
-            sessions: Sessions::new(Tokens::new(&key, token_ttl), store.clone(), cache.clone()),
+            users: Users::new(store.clone(), accounts),
+            sessions,
             store: store.clone(),
             cache,
             passwords: Passwords::new(cores).await?,
-            rooms: Rooms::new(),
+            rooms,
             metrics,
             lifecycle: lifecycle.clone(),
         });

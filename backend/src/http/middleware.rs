@@ -130,7 +130,8 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
-    use crate::cache::{Cache, NoCache};
+    use crate::accounts::Accounts;
+    use crate::cache::{CacheAside, NoCache};
     use crate::metrics::Metrics;
     use crate::passwords::Passwords;
     use crate::rooms::Rooms;
@@ -147,16 +148,24 @@ mod tests {
         let key = SigningKey::load_or_create(&directory.path().join("key")).unwrap();
         let store: Arc<dyn UserStore> =
             Arc::new(SqliteStore::open(&directory.path().join("db")).await.unwrap());
-        let cache: Arc<dyn Cache> = Arc::new(NoCache);
+        let cache = CacheAside::disabled();
+        let accounts = Accounts::new(store.clone(), cache.clone());
+        let metrics = Metrics::new("one").unwrap();
         let tokens = Tokens::new(&key, Duration::from_secs(1));
         let services = Arc::new(Services {
-            users: Users::new(store.clone(), cache.clone()),
-            sessions: Sessions::new(tokens, store.clone(), cache.clone()),
+            users: Users::new(store.clone(), accounts.clone()),
+            sessions: Sessions::new(
+                tokens,
+                store.clone(),
+                accounts,
+                cache,
+                metrics.sessions.clone(),
+            ),
             store,
-            cache,
+            cache: Arc::new(NoCache),
             passwords: Passwords::new(1).await.unwrap(),
-            rooms: Rooms::new(),
-            metrics: Metrics::new("one").unwrap(),
+            rooms: Rooms::local(),
+            metrics,
             lifecycle: Lifecycle::new(),
         });
         let broken = async || -> StatusCode { panic!("of a handler") };
