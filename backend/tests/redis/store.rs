@@ -86,11 +86,11 @@ impl UserStore for MemoryStore {
     }
 
     async fn list(&self, _: Option<UserId>, _: u32, _: Position) -> Result<Vec<User>, StoreError> {
-        unimplemented!("is not read through the cache")
+        Err(StoreError::Failed("is not read through the cache".into()))
     }
 
     async fn credentials(&self, _: &EmailAddress) -> Result<Option<Credentials>, StoreError> {
-        unimplemented!("is not read through the cache")
+        Err(StoreError::Failed("is not read through the cache".into()))
     }
 
     async fn account(&self, id: UserId) -> Result<Read<Option<Account>>, StoreError> {
