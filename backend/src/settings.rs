@@ -106,6 +106,7 @@ pub struct Arguments {
     pub delay: String,
 
     /// What to log: error, warn, info, debug, trace, or by module, as in "info,backend=debug".
+    /// The library for Redis says nothing unless it is named, as in "info,redis=warn".
     #[arg(
         long,
         env = "RUST_LOG",
@@ -184,10 +185,7 @@ impl TryFrom<Arguments> for Settings {
         let drain_timeout =
             problems.collect("BACKEND_DRAIN_TIMEOUT", parse_duration(&drain_timeout));
         let delay = problems.collect("BACKEND_DELAY", parse_duration(&delay));
-        let log = problems.collect(
-            "RUST_LOG",
-            EnvFilter::try_new(&log).map_err(|error| format!("{log:?}: {error}")),
-        );
+        let log = problems.collect("RUST_LOG", parse_filter(&log));
 
         match (token_ttl, shutdown_delay, drain_timeout, delay, log) {
             (
@@ -252,6 +250,16 @@ fn parse_instance(name: &str) -> Result<HeaderValue, String> {
         }
         _ => Err(format!("{name:?}: must be 1 to {MAX_LENGTH} visible ASCII characters")),
     }
+}
+
+fn parse_filter(text: &str) -> Result<EnvFilter, String> {
+    let wrong = |error: &dyn fmt::Display| format!("{text:?}: {error}");
+    let filter = EnvFilter::try_new(text).map_err(|error| wrong(&error))?;
+    // The library tells of every attempt at every node; what matters of it, we say ourselves.
+    if text.split(',').any(|directive| directive.trim().starts_with("redis")) {
+        return Ok(filter);
+    }
+    "redis=off".parse().map(|off| filter.add_directive(off)).map_err(|error| wrong(&error))
 }
 
 fn parent_exists(file: &Path) -> Result<(), String> {
