@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,22 @@ demo: ## start three backends behind lb on this machine, until Ctrl-C
 smoke: ## start the same, check it with real requests, stop it
 	@scripts/bootstrap.sh demo
 	@scripts/demo.sh smoke
+
+# FRESH=1 throws away the data of the last time.
+fleet: ## the whole system: PostgreSQL, Redis, backends, frontends and lb; stays until fleet-stop
+	@scripts/bootstrap.sh fleet
+	@certs/make-dev.sh >/dev/null
+	@cargo build --quiet -p lb -p backend -p fleet
+	@cargo run --quiet -p fleet -- up $(if $(FRESH),--fresh)
+
+fleet-stop: ## stop what make fleet started; its data stays in target/fleet
+	@cargo run --quiet -p fleet -- stop
+
+fleet-status: ## what of it runs
+	@cargo run --quiet -p fleet -- status
+
+fleet-logs: ## follow the logs of all of it
+	@tail -n 5 -F target/fleet/logs/*.log
 
 test: ## every test of the scripts and of the crates
 	@scripts/bootstrap.sh test

@@ -2,7 +2,7 @@
 #
 # Installs what this machine lacks to build, run or test the workspace.
 #
-#   scripts/bootstrap.sh [demo|test|bench]        (default: demo)
+#   scripts/bootstrap.sh [demo|test|bench|fleet]        (default: demo)
 #
 # As root, or where `sudo -n` works, the missing Debian packages are installed
 # with apt-get. Anywhere else they are listed, with the reason for each, and the
@@ -20,9 +20,11 @@ policy_rc_d=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 
 # One requirement a line; to add one, add a line:
 #
-#   purpose  demo, test or bench. test and bench include demo.
-#   look for command:NAME (on the PATH), file:PATH, or python:MODULE (of the python3 on
-#            the PATH, or of Debian's, which another one may hide). Present: nothing to do.
+#   purpose  demo, test, bench or fleet. The others include demo.
+#   look for command:NAME (on the PATH), file:PATH, python:MODULE (of the python3 on
+#            the PATH, or of Debian's, which another one may hide), or postgresql:NAME (on
+#            the PATH, or where Debian keeps the server's programs, which is not on it).
+#            Present: nothing to do.
 #   package  the Debian package that brings it.
 #   kind     tool, or service: a package that starts a daemon when it is
 #            installed. A service is installed without being started, so that it
@@ -45,6 +47,10 @@ test  command:python3                          python3          tool  the origin
 test  command:nginx                            nginx            service  the origin of the requests whose instructions are counted
 test  command:h2load                           nghttp2-client   tool  sends them
 test  command:valgrind                         valgrind         tool  counts them
+test  postgresql:initdb                        postgresql       service  the database of the backends' tests: a primary and its replicas
+test  command:psql                             postgresql-client tool  asks it
+test  command:redis-server                     redis-server     service  the cache of the backends' tests: a cluster of six nodes
+test  command:redis-cli                        redis-tools      tool  asks it
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb
@@ -55,6 +61,10 @@ bench command:taskset                          util-linux       tool  gives the 
 bench command:strace                           strace           tool  counts system calls per request for make bench
 bench command:valgrind                         valgrind         tool  counts instructions per request, which repeat where times do not
 bench python:matplotlib                        python3-matplotlib tool draws the chart of make bench
+fleet postgresql:initdb                        postgresql       service  the database of make fleet: a primary and two replicas
+fleet command:psql                             postgresql-client tool  sets it up
+fleet command:redis-server                     redis-server     service  the cache of make fleet: a cluster of six nodes
+fleet command:redis-cli                        redis-tools      tool  asks it by hand
 TABLE
 }
 
@@ -64,7 +74,7 @@ main() {
     fi
     local purpose=${1:-demo}
     case $purpose in
-        demo | test | bench) ;;
+        demo | test | bench | fleet) ;;
         *) usage ;;
     esac
 
@@ -91,7 +101,7 @@ main() {
 }
 
 usage() {
-    echo "usage: scripts/bootstrap.sh [demo|test|bench]" >&2
+    echo "usage: scripts/bootstrap.sh [demo|test|bench|fleet]" >&2
     exit 2
 }
 
@@ -128,8 +138,9 @@ is_present() {
         command:*) command -v -- "${1#command:}" >/dev/null ;;
         file:*) [[ -e ${1#file:} ]] ;;
         python:*) python_has "${1#python:}" python3 || python_has "${1#python:}" /usr/bin/python3 ;;
+        postgresql:*) postgresql_has "${1#postgresql:}" ;;
         *)
-            echo "bootstrap: the table says \"$1\"; expected command:NAME, file:PATH or python:MODULE" >&2
+            echo "bootstrap: the table says \"$1\"; expected command:NAME, file:PATH, python:MODULE or postgresql:NAME" >&2
             exit 70
             ;;
     esac
@@ -137,6 +148,11 @@ is_present() {
 
 python_has() {
     "$2" -c "import $1" 2>/dev/null
+}
+
+# Debian installs several versions beside each other, each in a directory of its own.
+postgresql_has() {
+    command -v -- "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
 }
 
 list_missing() {

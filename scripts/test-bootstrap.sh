@@ -32,6 +32,7 @@ main() {
     run_case policy_is_removed_on_termination
     run_case package_that_does_not_bring_its_command_is_reported
     run_case python_module_is_asked_of_python
+    run_case program_of_postgresql_is_looked_for_on_the_path_too
     run_case missing_cargo_points_to_rustup
     run_case unknown_purpose_is_refused
     run_case table_in_the_script_is_well_formed
@@ -230,6 +231,19 @@ python_module_is_asked_of_python() {
     expect_output ''
 }
 
+program_of_postgresql_is_looked_for_on_the_path_too() {
+    table 'fleet postgresql:no_such_program pkg-a service any'
+    user_is 1000
+    sudo_refuses
+    bootstrap fleet
+    expect_status 1
+    expect_in_output 'no_such_program: any'
+    fake no_such_program 'exit 0'
+    bootstrap fleet
+    expect_status 0
+    expect_output ''
+}
+
 missing_cargo_points_to_rustup() {
     rm -- "$case_dir/bin/cargo"
     table 'demo command:sleep coreutils tool any'
@@ -250,8 +264,8 @@ table_in_the_script_is_well_formed() {
     local purpose look_for package kind why lines=0
     while read -r purpose look_for package kind why; do
         lines=$((lines + 1))
-        [[ $purpose =~ ^(demo|test|bench)$ ]] || fail "purpose: $purpose"
-        [[ $look_for =~ ^(command:[^/]+|file:/.+|python:[a-z_]+)$ ]] || fail "look for: $look_for"
+        [[ $purpose =~ ^(demo|test|bench|fleet)$ ]] || fail "purpose: $purpose"
+        [[ $look_for =~ ^(command:[^/]+|file:/.+|python:[a-z_]+|postgresql:[a-z_]+)$ ]] || fail "look for: $look_for"
         [[ $package =~ ^[a-z0-9][a-z0-9+.-]+$ ]] || fail "package: $package"
         [[ $kind =~ ^(tool|service)$ ]] || fail "kind: $kind"
         [[ -n $why ]] || fail "$package has no reason"
