@@ -163,7 +163,13 @@ mod tests {
                 is_migrated: true,
                 servers: vec![server("primary", None), server("replica-1", lag)],
             },
-            reads: ReadCounts { replica: 9, primary: 3, no_replica: 2, not_replayed: 1, failed: 0 },
+            reads: ReadCounts {
+                replica: 9,
+                primary: 3,
+                no_replica: 2,
+                not_replayed: 1,
+                ..ReadCounts::default()
+            },
             websockets: 7,
             rooms: 1,
             is_ready: true,
