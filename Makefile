@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,12 @@ test: ## every test of the scripts and of the crates
 	@python3 -m unittest discover --start-directory loadtests/tests
 	@python3 -m unittest discover --start-directory loadtests/bench
 	cargo test --workspace
+	@scripts/test-browser.sh
+
+test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes docs/frontend.png anew)
+	@scripts/bootstrap.sh test
+	cargo build -p lb -p backend
+	@scripts/test-browser.sh $(if $(SCREENSHOT),--screenshot)
 
 fmt: ## format the code
 	cargo fmt --all

@@ -51,6 +51,9 @@ test  postgresql:initdb                        postgresql       service  the dat
 test  command:psql                             postgresql-client tool  asks it
 test  command:redis-server                     redis-server     service  the cache of the backends' tests: a cluster of six nodes
 test  command:redis-cli                        redis-tools      tool  asks it
+test  command:chromium                         chromium         tool  the browser in which the web page is tested
+test  command:node                             nodejs           tool  runs the tests that drive it
+test  command:npm                              npm              tool  installs playwright-core for them
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb

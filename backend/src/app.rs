@@ -13,6 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
 use crate::cache::{Cache, NoCache};
+use crate::frontend::Frontend;
 use crate::http::{router, server};
 use crate::metrics::Metrics;
 use crate::passwords::{PasswordError, Passwords};
@@ -32,7 +33,8 @@ pub struct App {
     router: Router,
     lifecycle: Lifecycle,
     signals: Signals,
-    store: Arc<dyn UserStore>,
+    /// Of the API role.
+    store: Option<Arc<dyn UserStore>>,
     shutdown_delay: Duration,
     drain_timeout: Duration,
 }
@@ -113,12 +115,29 @@ impl App {
             None => default_instance(address.port()).map_err(StartError::Instance)?,
         };
 
+        let lifecycle = Lifecycle::new();
+        if role == Role::Frontend {
+            // An instance is named in visible ASCII.
+            let name = instance.to_str().unwrap_or_default();
+            let frontend = Frontend::new(name, lifecycle.clone())?;
+            tracing::info!(%address, instance = name, "started");
+            return Ok(Self {
+                listener,
+                address,
+                router: router::frontend(frontend, instance, delay),
+                lifecycle,
+                signals,
+                store: None,
+                shutdown_delay,
+                drain_timeout,
+            });
+        }
+
         let key = SigningKey::load_or_create(&signing_key_file)?;
         let store: Arc<dyn UserStore> = Arc::new(SqliteStore::open(&database).await?);
         let cache: Arc<dyn Cache> = Arc::new(NoCache);
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let lifecycle = Lifecycle::new();
-        // An instance is named in visible ASCII.
+        // As above.
         let metrics = Metrics::new(instance.to_str().unwrap_or_default())?;
         // None cannot be down.
         metrics.cache.set_up(true);
@@ -140,16 +159,13 @@ impl App {
             "started"
         );
 
-        let router = match role {
-            Role::Api => router::api(services, instance, delay),
-        };
         Ok(Self {
             listener,
             address,
-            router,
+            router: router::api(services, instance, delay),
             lifecycle,
             signals,
-            store,
+            store: Some(store),
             shutdown_delay,
             drain_timeout,
         })
@@ -178,7 +194,9 @@ impl App {
             graceful.shutdown().await;
             // Only now: the last request may have become one.
             self.lifecycle.tunnels_ended().await;
-            self.store.close().await;
+            if let Some(store) = &self.store {
+                store.close().await;
+            }
         };
         tokio::select! {
             () = drained => tracing::info!("drained"),

@@ -113,6 +113,8 @@ pub struct Arguments {
 pub enum Role {
     /// The API.
     Api,
+    /// The web page that uses the API. It needs no database and no signing key.
+    Frontend,
 }
 
 /// [`Arguments`], parsed and checked.
@@ -164,8 +166,10 @@ impl TryFrom<Arguments> for Settings {
         let mut problems = Problems::default();
         let instance =
             instance.and_then(|name| problems.collect("BACKEND_INSTANCE", parse_instance(&name)));
-        problems.collect("BACKEND_DATABASE", parent_exists(&database));
-        problems.collect("BACKEND_SIGNING_KEY_FILE", parent_exists(&signing_key_file));
+        if role == Role::Api {
+            problems.collect("BACKEND_DATABASE", parent_exists(&database));
+            problems.collect("BACKEND_SIGNING_KEY_FILE", parent_exists(&signing_key_file));
+        }
         let token_ttl = problems.collect("BACKEND_TOKEN_TTL", parse_time_to_live(&token_ttl));
         let shutdown_delay =
             problems.collect("BACKEND_SHUTDOWN_DELAY", parse_duration(&shutdown_delay));
@@ -307,6 +311,17 @@ mod tests {
                 "RUST_LOG"
             ]
         );
+    }
+
+    #[test]
+    fn a_frontend_does_not_ask_for_files_it_has_no_use_for() {
+        let settings = Settings::try_from(arguments(&[
+            "--role=frontend",
+            "--database=/nonexistent/backend.db",
+            "--signing-key-file=/nonexistent/backend.key",
+        ]))
+        .unwrap();
+        assert_eq!(settings.role, Role::Frontend);
     }
 
     #[test]

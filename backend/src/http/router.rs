@@ -10,6 +10,7 @@ use http::HeaderValue;
 use super::linger::linger;
 use super::middleware;
 use crate::error::ApiError;
+use crate::frontend::{self, ASSETS, Frontend};
 use crate::handlers::{auth, diagnostics, metrics, probes, users, websocket};
 use crate::services::Shared;
 
@@ -40,7 +41,37 @@ pub fn api(services: Shared, instance: HeaderValue, delay: Duration) -> Router {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .merge(api)
         .layer(from_fn(linger))
-        .layer(from_fn_with_state(services.clone(), middleware::observe))
+        .layer(from_fn_with_state(services.metrics.requests.clone(), middleware::observe))
         .layer(from_fn_with_state(instance, middleware::sign))
         .with_state(services)
+}
+
+/// The role that serves the web page. Its probes and metrics are where those
+/// of the API are, so that one configuration of them fits both.
+pub fn frontend(frontend: Frontend, instance: HeaderValue, delay: Duration) -> Router {
+    let mut pages = Router::new();
+    for asset in ASSETS {
+        pages = pages.route(asset.path, frontend::route(asset));
+    }
+    pages = pages
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    if !delay.is_zero() {
+        pages = pages.layer(from_fn_with_state(delay, middleware::delay));
+    }
+
+    let requests = frontend.requests().clone();
+    Router::new()
+        .route("/health", get(probes::health))
+        .route("/api/v1/scaling/health/liveness", get(probes::liveness))
+        .route("/api/v1/scaling/health/readiness", get(frontend::readiness))
+        .route("/api/v1/scaling/health/startup", get(frontend::startup))
+        .route("/api/v1/scaling/metrics/prometheus", get(frontend::metrics))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .merge(pages)
+        .layer(from_fn(frontend::protect))
+        .layer(from_fn(linger))
+        .layer(from_fn_with_state(requests, middleware::observe))
+        .layer(from_fn_with_state(instance, middleware::sign))
+        .with_state(frontend)
 }

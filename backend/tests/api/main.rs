@@ -5,6 +5,7 @@
 mod auth;
 mod connections;
 mod diagnostics;
+mod frontend;
 mod lifecycle;
 mod probes;
 mod support;

@@ -57,10 +57,15 @@ impl Site {
     }
 
     pub(crate) fn launch(&self, environment: &[(&str, &str)]) -> Starting {
+        self.launch_with(&[], environment)
+    }
+
+    pub(crate) fn launch_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Starting {
         let name = format!("instance-{}", self.instances.fetch_add(1, Ordering::Relaxed));
         let log = self.path(&format!("{name}.log"));
         let child = command()
             .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
             .env("BACKEND_INSTANCE", &name)
             .env("BACKEND_DATABASE", self.path("backend.db"))
             .env("BACKEND_SIGNING_KEY_FILE", self.path("backend.key"))
