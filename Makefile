@@ -22,6 +22,7 @@ test: ## every test of the scripts and of the crates
 	@python3 -m unittest discover --start-directory loadtests/tests
 	@python3 -m unittest discover --start-directory loadtests/bench
 	cargo test --workspace
+	@scripts/test-monitoring.sh
 
 fmt: ## format the code
 	cargo fmt --all

@@ -46,6 +46,7 @@ test  command:nginx                            nginx            service  the ori
 test  command:h2load                           nghttp2-client   tool  sends them
 test  command:valgrind                         valgrind         tool  counts them
 test  command:promtool                         prometheus       service  checks the alert rules of config/prometheus, and runs their tests
+test  python:yaml                              python3-yaml     tool  reads the alert rules and the compose file in their tests
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb
