@@ -23,6 +23,7 @@ test: ## every test of the scripts and of the crates
 	@python3 -m unittest discover --start-directory loadtests/bench
 	cargo test --workspace
 	@scripts/test-monitoring.sh
+	@scripts/test-compose.sh
 
 fmt: ## format the code
 	cargo fmt --all

@@ -47,6 +47,7 @@ test  command:h2load                           nghttp2-client   tool  sends them
 test  command:valgrind                         valgrind         tool  counts them
 test  command:promtool                         prometheus       service  checks the alert rules of config/prometheus, and runs their tests
 test  python:yaml                              python3-yaml     tool  reads the alert rules and the compose file in their tests
+test  command:docker-compose                   docker-compose   tool  reads docker-compose.scale.yml; nothing is started with it
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb
