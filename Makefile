@@ -38,6 +38,8 @@ test: ## every test of the scripts and of the crates
 	@python3 -m unittest discover --start-directory loadtests/tests
 	@python3 -m unittest discover --start-directory loadtests/bench
 	cargo test --workspace
+	@scripts/test-monitoring.sh
+	@scripts/test-compose.sh
 	@scripts/test-browser.sh
 
 test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes docs/frontend.png anew)

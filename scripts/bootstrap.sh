@@ -54,6 +54,9 @@ test  command:redis-cli                        redis-tools      tool  asks it
 test  command:chromium                         chromium         tool  the browser in which the web page is tested
 test  command:node                             nodejs           tool  runs the tests that drive it
 test  command:npm                              npm              tool  installs playwright-core for them
+test  command:promtool                         prometheus       service  checks the alert rules of config/prometheus, and runs their tests
+test  python:yaml                              python3-yaml     tool  reads the alert rules and the compose file in their tests
+test  command:docker-compose                   docker-compose   tool  reads docker-compose.scale.yml; nothing is started with it
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb

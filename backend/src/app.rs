@@ -12,6 +12,7 @@ use http::HeaderValue;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
+use crate::admin::ensure_admin;
 use crate::cache::{Cache, NoCache};
 use crate::frontend::Frontend;
 use crate::http::{router, server};
@@ -20,9 +21,9 @@ use crate::passwords::{PasswordError, Passwords};
 use crate::rooms::Rooms;
 use crate::services::Services;
 use crate::sessions::Sessions;
-use crate::settings::{Role, Settings};
+use crate::settings::{Database, Role, Settings};
 use crate::shutdown::{Lifecycle, Signals};
-use crate::store::{OpenError, SqliteStore, UserStore};
+use crate::store::{OpenError, PostgresStore, SqliteStore, UserStore};
 use crate::tokens::{KeyError, SigningKey, Tokens};
 use crate::users::Users;
 
@@ -97,6 +98,7 @@ impl App {
             role,
             instance,
             database,
+            admin,
             signing_key_file,
             token_ttl,
             shutdown_delay,
@@ -134,7 +136,10 @@ impl App {
         }
 
         let key = SigningKey::load_or_create(&signing_key_file)?;
-        let store: Arc<dyn UserStore> = Arc::new(SqliteStore::open(&database).await?);
+        let store: Arc<dyn UserStore> = match &database {
+            Database::File(path) => Arc::new(SqliteStore::open(path).await?),
+            Database::Postgres(settings) => Arc::new(PostgresStore::open(settings)),
+        };
         let cache: Arc<dyn Cache> = Arc::new(NoCache);
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // As above.
@@ -155,10 +160,13 @@ impl App {
             %address,
             // As above.
             instance = instance.to_str().unwrap_or_default(),
-            database = %database.display(),
+            %database,
             "started"
         );
 
+        if let Some(admin) = admin {
+            tokio::spawn(ensure_admin(Arc::clone(&services), admin));
+        }
         Ok(Self {
             listener,
             address,

@@ -13,6 +13,7 @@
 //! `store` and `cache`, which know the `domain` only. Whatever goes wrong
 //! becomes a response in one place, [`error`].
 
+pub mod admin;
 pub mod app;
 pub mod cache;
 pub mod causes;

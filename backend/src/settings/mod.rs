@@ -1,14 +1,26 @@
 //! Settings: what the operator wrote ([`Arguments`]) and what the program
 //! uses ([`Settings`]). All that is wrong is reported at once.
 
+mod parse;
+mod postgres;
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
+
+use self::parse::{
+    Problems, parent_exists, parse_duration, parse_instance, parse_password, parse_time_to_live,
+};
+use self::postgres::PostgresArguments;
+use crate::domain::{EmailAddress, Password};
+use crate::store::PostgresSettings;
+
+pub use self::parse::InvalidSettings;
 
 /// The API service that lb balances.
 ///
@@ -36,7 +48,8 @@ pub struct Arguments {
     #[arg(long, env = "BACKEND_INSTANCE", value_name = "NAME", help_heading = SETTINGS)]
     pub instance: Option<String>,
 
-    /// The SQLite file that all instances on this machine share; made if missing.
+    /// The SQLite file that all instances on this machine share; made if missing. Not used with
+    /// PostgreSQL.
     #[arg(
         long,
         env = "BACKEND_DATABASE",
@@ -45,6 +58,23 @@ pub struct Arguments {
         help_heading = SETTINGS
     )]
     pub database: PathBuf,
+
+    /// Where PostgreSQL is, if it is to be used.
+    #[command(flatten)]
+    pub postgres: PostgresArguments,
+
+    /// The address of an administrator, who is made at the start if nobody has the address.
+    #[arg(long, env = "BACKEND_ADMIN_EMAIL", value_name = "ADDRESS", help_heading = SETTINGS)]
+    pub admin_email: Option<String>,
+
+    /// The file with the password of the administrator to make.
+    #[arg(
+        long,
+        env = "BACKEND_ADMIN_PASSWORD_FILE",
+        value_name = "FILE",
+        help_heading = SETTINGS
+    )]
+    pub admin_password_file: Option<PathBuf>,
 
     /// The file whose bytes, at least 32, sign the access tokens; made if missing, with a random
     /// key. All instances need the same.
@@ -117,6 +147,35 @@ pub enum Role {
     Frontend,
 }
 
+/// Where users are kept.
+#[derive(Debug)]
+pub enum Database {
+    /// In an SQLite file.
+    File(PathBuf),
+    /// In PostgreSQL.
+    Postgres(PostgresSettings),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Postgres(settings) => {
+                write!(formatter, "postgres://{}/{}", settings.primary, settings.database)
+            }
+        }
+    }
+}
+
+/// An administrator to make.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// The address.
+    pub email: EmailAddress,
+    /// The password.
+    pub password: Password,
+}
+
 /// [`Arguments`], parsed and checked.
 #[derive(Debug)]
 pub struct Settings {
@@ -126,8 +185,10 @@ pub struct Settings {
     pub role: Role,
     /// Name of the instance, if the operator gave one.
     pub instance: Option<HeaderValue>,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where users are kept.
+    pub database: Database,
+    /// An administrator to make if there is none with the address.
+    pub admin: Option<Admin>,
     /// The file with the signing key.
     pub signing_key_file: PathBuf,
     /// How long an access token is good for; at least a second.
@@ -155,6 +216,9 @@ impl TryFrom<Arguments> for Settings {
             role,
             instance,
             database,
+            postgres,
+            admin_email,
+            admin_password_file,
             signing_key_file,
             token_ttl,
             shutdown_delay,
@@ -166,8 +230,17 @@ impl TryFrom<Arguments> for Settings {
         let mut problems = Problems::default();
         let instance =
             instance.and_then(|name| problems.collect("BACKEND_INSTANCE", parse_instance(&name)));
+        let database = match postgres.into_settings(&mut problems) {
+            Some(settings) => Database::Postgres(settings),
+            None => Database::File(database),
+        };
+        let admin = problems
+            .collect("BACKEND_ADMIN_EMAIL", parse_admin(admin_email, admin_password_file))
+            .flatten();
         if role == Role::Api {
-            problems.collect("BACKEND_DATABASE", parent_exists(&database));
+            if let Database::File(file) = &database {
+                problems.collect("BACKEND_DATABASE", parent_exists(file));
+            }
             problems.collect("BACKEND_SIGNING_KEY_FILE", parent_exists(&signing_key_file));
         }
         let token_ttl = problems.collect("BACKEND_TOKEN_TTL", parse_time_to_live(&token_ttl));
@@ -193,6 +266,7 @@ impl TryFrom<Arguments> for Settings {
                 role,
                 instance,
                 database,
+                admin,
                 signing_key_file,
                 token_ttl,
                 shutdown_delay,
@@ -205,71 +279,19 @@ impl TryFrom<Arguments> for Settings {
     }
 }
 
-/// The settings that are wrong: the name of each, and why.
-#[derive(Debug)]
-pub struct InvalidSettings(pub Vec<(&'static str, String)>);
-
-impl fmt::Display for InvalidSettings {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (setting, problem)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(formatter, "{separator}{setting}: {problem}")?;
+fn parse_admin(email: Option<String>, file: Option<PathBuf>) -> Result<Option<Admin>, String> {
+    match (email, file) {
+        (None, None) => Ok(None),
+        (Some(email), Some(file)) => {
+            let email =
+                EmailAddress::parse(&email).map_err(|invalid| format!("{email:?}: {invalid}"))?;
+            let password = parse_password(None, Some(file))?;
+            let password =
+                Password::parse(password).map_err(|invalid| format!("the password {invalid}"))?;
+            Ok(Some(Admin { email, password }))
         }
-        Ok(())
-    }
-}
-
-impl std::error::Error for InvalidSettings {}
-
-#[derive(Default)]
-struct Problems(Vec<(&'static str, String)>);
-
-impl Problems {
-    fn collect<T>(&mut self, setting: &'static str, parsed: Result<T, String>) -> Option<T> {
-        parsed.map_err(|problem| self.0.push((setting, problem))).ok()
-    }
-}
-
-fn parse_instance(name: &str) -> Result<HeaderValue, String> {
-    // Longer names have no use, and some clients bound what a field may hold.
-    const MAX_LENGTH: usize = 255;
-
-    match HeaderValue::from_str(name) {
-        Ok(value)
-            if (1..=MAX_LENGTH).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_graphic()) =>
-        {
-            Ok(value)
-        }
-        _ => Err(format!("{name:?}: must be 1 to {MAX_LENGTH} visible ASCII characters")),
-    }
-}
-
-fn parent_exists(file: &Path) -> Result<(), String> {
-    let Some(parent) = file.parent() else {
-        return Err(format!("{}: is not a file name", file.display()));
-    };
-    // The parent of a bare file name is empty and means the current directory.
-    if parent.as_os_str().is_empty() || parent.is_dir() {
-        Ok(())
-    } else {
-        Err(format!("{}: {} is not a directory", file.display(), parent.display()))
-    }
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{text:?}: {error}"))
-}
-
-fn parse_time_to_live(text: &str) -> Result<Duration, String> {
-    /// Keeps the sum with the current time far from any overflow.
-    const MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-    let duration = parse_duration(text)?;
-    if (Duration::from_secs(1)..=MAX).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err(format!("{text:?}: must be from 1s to 3650d"))
+        (Some(_), None) => Err("needs BACKEND_ADMIN_PASSWORD_FILE".to_owned()),
+        (None, Some(_)) => Err("is missing, but there is a password".to_owned()),
     }
 }
 
