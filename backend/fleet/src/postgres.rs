@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use crate::error::{Error, Result};
 use crate::place::Place;
 use crate::ports::Ports;
-use crate::process::{Lifetime, Process, Program};
+use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::user::User;
 use crate::{secret, wait};
 use programs::Programs;
@@ -33,10 +33,9 @@ const REPLICATION_USER: &str = "replicator";
 /// How long a server may take until it answers; after a crash it replays what it had written.
 const READY: Duration = Duration::from_secs(60);
 
-/// What stops a server: a fast shutdown, which ends sessions but leaves nothing to replay.
-pub(crate) const STOP: Signal = Signal::SIGINT;
-/// How long that may take until it is killed.
-pub(crate) const STOPPING: Duration = Duration::from_secs(20);
+/// A fast shutdown: it ends sessions, but leaves nothing to replay.
+pub(crate) const FAREWELL: Farewell =
+    Farewell { signal: Signal::SIGINT, again: false, longest: Duration::from_secs(20) };
 
 /// One of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +196,7 @@ impl Postgres {
     /// Stops a server: sessions end, nothing is lost.
     pub fn stop(&mut self, server: Server) -> Result<()> {
         let index = self.index(server)?;
-        self.processes[index].take().map_or(Ok(()), |mut process| process.stop(STOP, STOPPING))
+        self.processes[index].take().map_or(Ok(()), |mut process| process.stop(FAREWELL))
     }
 
     /// Kills all processes of a server at once, as a crash would.
@@ -339,9 +338,9 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Data that goes too needs no orderly end; what stays gets one.
-        let signal = if self.settings.is_durable { STOP } else { Signal::SIGQUIT };
+        let signal = if self.settings.is_durable { FAREWELL.signal } else { Signal::SIGQUIT };
         for process in self.processes.iter_mut().rev().flatten() {
-            process.stop_unless_left(signal, STOPPING);
+            process.stop_unless_left(Farewell { signal, ..FAREWELL });
         }
     }
 }

@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use crate::error::{Doing, Error, Result};
 use crate::place::{self, Place};
 use crate::ports::Ports;
-use crate::process::{Lifetime, Process, Program};
+use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::secret::{self, write_private};
 use crate::user::User;
 use crate::wait;
@@ -38,10 +38,9 @@ const READY: Duration = Duration::from_secs(60);
 /// How long one answer may take. A node that is paused gives none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What stops a node: it saves, and ends.
-pub(crate) const STOP: Signal = Signal::SIGTERM;
-/// How long that may take until it is killed.
-pub(crate) const STOPPING: Duration = Duration::from_secs(20);
+/// It saves and ends, unless it is just making a new file of its writes: then it refuses.
+pub(crate) const FAREWELL: Farewell =
+    Farewell { signal: Signal::SIGTERM, again: true, longest: Duration::from_secs(20) };
 
 /// What all nodes have in common.
 const COMMON: &str = include_str!("../../../config/redis/redis-cluster.conf");
@@ -206,9 +205,7 @@ impl RedisCluster {
 
     /// Stops a node: it saves and ends.
     pub fn stop(&mut self, node: usize) -> Result<()> {
-        self.processes[index(node)?]
-            .take()
-            .map_or(Ok(()), |mut process| process.stop(STOP, STOPPING))
+        self.processes[index(node)?].take().map_or(Ok(()), |mut process| process.stop(FAREWELL))
     }
 
     /// Kills a node at once, as a crash would.
@@ -394,10 +391,10 @@ impl Drop for RedisCluster {
         // Data that goes too needs no orderly end; what stays gets one.
         let signal = match self.settings.lifetime {
             Lifetime::Ours => Signal::SIGKILL,
-            Lifetime::ItsOwn => STOP,
+            Lifetime::ItsOwn => FAREWELL.signal,
         };
         for process in self.processes.iter_mut().flatten() {
-            process.stop_unless_left(signal, STOPPING);
+            process.stop_unless_left(Farewell { signal, ..FAREWELL });
         }
     }
 }
