@@ -130,12 +130,12 @@ logs:       {directory}/logs
 
 sign in as the administrator, {ADMIN_EMAIL}:
 
-  curl --cacert certs/dev/ca.pem -H 'Content-Type: application/json' \\
-       -d \"{{\\\"email\\\":\\\"{ADMIN_EMAIL}\\\",\\\"password\\\":\\\"$(cat {directory}/admin-password)\\\"}}\" \\
-       https://localhost:8443/api/v1/auth/login
+  printf '{{\"email\":\"{ADMIN_EMAIL}\",\"password\":\"%s\"}}' \"$(cat {directory}/admin-password)\" |
+    curl --cacert certs/dev/ca.pem -H 'Content-Type: application/json' -d @- \\
+         https://localhost:8443/api/v1/auth/login
 
-make fleet-status shows what runs, make fleet brings back a backend, a frontend or lb that
-was killed, make fleet-stop stops everything and keeps the data."
+make fleet-status shows what runs, make fleet brings back what was killed, make fleet-stop
+stops everything and keeps the data."
     ));
 }
 

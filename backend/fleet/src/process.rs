@@ -196,6 +196,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Takes over what another run of us left running, if it does still.
+    pub(crate) fn adopt(name: &str, pid_file: &Path) -> Option<Self> {
+        let identity = Identity::read(pid_file).filter(Identity::is_running)?;
+        Some(Self { name: name.to_owned(), identity, child: None, stays: true })
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.reap();
         self.identity.is_running()

@@ -21,7 +21,7 @@ use crate::ports::Ports;
 use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::secret::{self, write_private};
 use crate::user::User;
-use crate::wait;
+use crate::{ports, wait};
 use client::Connection;
 pub use client::Reply;
 use view::{Member, members};
@@ -77,7 +77,8 @@ impl RedisCluster {
         Self::start_in(Place::temporary("redis")?, settings)
     }
 
-    /// Starts what is in `directory`, or a new one there.
+    /// Starts what is in `directory`, or a new one there. Nodes that an earlier run
+    /// [left](Self::leave) running are taken over, and stay when this is dropped.
     pub fn start(directory: &Path, settings: Settings) -> Result<Self> {
         let place = Place::at(directory, &[Self::user()?])?;
         Self::start_in(place, settings)
@@ -96,12 +97,15 @@ impl RedisCluster {
         }
         let ports = match settings.ports {
             Some(given) => {
-                Ports::given(&[given, given.map(|port| port.saturating_add(TO_BUS))].concat())?
+                Ports::given(&[given, given.map(|port| port.saturating_add(TO_BUS))].concat())
             }
             None => Ports::free(2 * NODES)?,
         };
         let password = secret::password_in(&place.path().join("redis-password"))?;
-        let processes = [const { None }; NODES];
+        let processes = std::array::from_fn(|index| {
+            let name = name(index + 1);
+            Process::adopt(&name, &place.pid_file(&name))
+        });
         let mut this = Self { processes, settings, ports, password, program, user, place };
         this.start_all()?;
         Ok(this)
@@ -111,6 +115,11 @@ impl RedisCluster {
         let mark = self.place.path().join("redis-cluster-is-made");
         let is_made = mark.exists();
         for node in 1..=NODES {
+            if is_made && self.check_runs(node).is_ok() {
+                continue;
+            }
+            self.stop(node)?;
+            ports::check_free(&[self.port(node), self.bus_port(node)])?;
             if !is_made {
                 self.make_directory(node)?;
             }
@@ -308,8 +317,16 @@ impl RedisCluster {
         Ok(nodes)
     }
 
+    fn port(&self, node: usize) -> u16 {
+        self.ports.get(node - 1)
+    }
+
+    fn bus_port(&self, node: usize) -> u16 {
+        self.ports.get(NODES + node - 1)
+    }
+
     fn node_of(&self, port: u16) -> Option<usize> {
-        (1..=NODES).find(|&node| self.ports.get(node - 1) == port)
+        (1..=NODES).find(|&node| self.port(node) == port)
     }
 
     fn signal(&self, node: usize, signal: Signal) -> Result<()> {
@@ -358,8 +375,8 @@ impl RedisCluster {
              masterauth {password}\n",
             common.display(),
             directory.display(),
-            self.ports.get(index),
-            self.ports.get(NODES + index),
+            self.port(node),
+            self.bus_port(node),
             password = self.password,
         );
         if let Some(timeout) = self.settings.node_timeout {
