@@ -18,10 +18,10 @@ use nix::sys::signal::Signal;
 use crate::error::{Doing, Error, Result};
 use crate::place::{self, Place};
 use crate::ports::Ports;
-use crate::process::{Lifetime, Process, Program};
+use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::secret::{self, write_private};
 use crate::user::User;
-use crate::wait;
+use crate::{ports, wait};
 use client::Connection;
 pub use client::Reply;
 use view::{Member, members};
@@ -38,10 +38,9 @@ const READY: Duration = Duration::from_secs(60);
 /// How long one answer may take. A node that is paused gives none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What stops a node: it saves, and ends.
-pub(crate) const STOP: Signal = Signal::SIGTERM;
-/// How long that may take until it is killed.
-pub(crate) const STOPPING: Duration = Duration::from_secs(20);
+/// It saves and ends, unless it is just making a new file of its writes: then it refuses.
+pub(crate) const FAREWELL: Farewell =
+    Farewell { signal: Signal::SIGTERM, again: true, longest: Duration::from_secs(20) };
 
 /// What all nodes have in common.
 const COMMON: &str = include_str!("../../../config/redis/redis-cluster.conf");
@@ -78,7 +77,8 @@ impl RedisCluster {
         Self::start_in(Place::temporary("redis")?, settings)
     }
 
-    /// Starts what is in `directory`, or a new one there.
+    /// Starts what is in `directory`, or a new one there. Nodes that an earlier run
+    /// [left](Self::leave) running are taken over, and stay when this is dropped.
     pub fn start(directory: &Path, settings: Settings) -> Result<Self> {
         let place = Place::at(directory, &[Self::user()?])?;
         Self::start_in(place, settings)
@@ -97,12 +97,15 @@ impl RedisCluster {
         }
         let ports = match settings.ports {
             Some(given) => {
-                Ports::given(&[given, given.map(|port| port.saturating_add(TO_BUS))].concat())?
+                Ports::given(&[given, given.map(|port| port.saturating_add(TO_BUS))].concat())
             }
             None => Ports::free(2 * NODES)?,
         };
         let password = secret::password_in(&place.path().join("redis-password"))?;
-        let processes = [const { None }; NODES];
+        let processes = std::array::from_fn(|index| {
+            let name = name(index + 1);
+            Process::adopt(&name, &place.pid_file(&name))
+        });
         let mut this = Self { processes, settings, ports, password, program, user, place };
         this.start_all()?;
         Ok(this)
@@ -112,6 +115,11 @@ impl RedisCluster {
         let mark = self.place.path().join("redis-cluster-is-made");
         let is_made = mark.exists();
         for node in 1..=NODES {
+            if is_made && self.check_runs(node).is_ok() {
+                continue;
+            }
+            self.stop(node)?;
+            ports::check_free(&[self.port(node), self.bus_port(node)])?;
             if !is_made {
                 self.make_directory(node)?;
             }
@@ -206,9 +214,7 @@ impl RedisCluster {
 
     /// Stops a node: it saves and ends.
     pub fn stop(&mut self, node: usize) -> Result<()> {
-        self.processes[index(node)?]
-            .take()
-            .map_or(Ok(()), |mut process| process.stop(STOP, STOPPING))
+        self.processes[index(node)?].take().map_or(Ok(()), |mut process| process.stop(FAREWELL))
     }
 
     /// Kills a node at once, as a crash would.
@@ -311,8 +317,16 @@ impl RedisCluster {
         Ok(nodes)
     }
 
+    fn port(&self, node: usize) -> u16 {
+        self.ports.get(node - 1)
+    }
+
+    fn bus_port(&self, node: usize) -> u16 {
+        self.ports.get(NODES + node - 1)
+    }
+
     fn node_of(&self, port: u16) -> Option<usize> {
-        (1..=NODES).find(|&node| self.ports.get(node - 1) == port)
+        (1..=NODES).find(|&node| self.port(node) == port)
     }
 
     fn signal(&self, node: usize, signal: Signal) -> Result<()> {
@@ -361,8 +375,8 @@ impl RedisCluster {
              masterauth {password}\n",
             common.display(),
             directory.display(),
-            self.ports.get(index),
-            self.ports.get(NODES + index),
+            self.port(node),
+            self.bus_port(node),
             password = self.password,
         );
         if let Some(timeout) = self.settings.node_timeout {
@@ -394,10 +408,10 @@ impl Drop for RedisCluster {
         // Data that goes too needs no orderly end; what stays gets one.
         let signal = match self.settings.lifetime {
             Lifetime::Ours => Signal::SIGKILL,
-            Lifetime::ItsOwn => STOP,
+            Lifetime::ItsOwn => FAREWELL.signal,
         };
         for process in self.processes.iter_mut().flatten() {
-            process.stop_unless_left(signal, STOPPING);
+            process.stop_unless_left(Farewell { signal, ..FAREWELL });
         }
     }
 }

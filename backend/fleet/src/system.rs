@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::error::{Doing, Result};
-use crate::process::Identity;
+use crate::process::{Farewell, Identity};
 use crate::redis::NODES;
 use crate::{postgres, redis};
 pub use up::{Options, Outcome, up};
@@ -34,8 +34,10 @@ const ADMIN_PORT: u16 = 9_901;
 /// Who signs in to the API as an administrator.
 pub const ADMIN_EMAIL: &str = "admin@example.com";
 
-/// How long `lb` and the backends finish what they are at, and a bit.
-const DRAINED: Duration = Duration::from_secs(15);
+/// `lb` and the backends finish what they are at for ten seconds, as they are told; a second
+/// signal would cut that short.
+const DRAIN: Farewell =
+    Farewell { signal: Signal::SIGTERM, again: false, longest: Duration::from_secs(15) };
 
 /// One process of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +99,11 @@ impl Part {
     }
 
     /// What asks it to end, and how long that may take.
-    fn stop(self) -> (Signal, Duration) {
+    fn farewell(self) -> Farewell {
         match self {
-            Self::Postgres(_) => (postgres::STOP, postgres::STOPPING),
-            Self::Redis(_) => (redis::STOP, redis::STOPPING),
-            Self::Backend(_) | Self::Frontend(_) | Self::Lb => (Signal::SIGTERM, DRAINED),
+            Self::Postgres(_) => postgres::FAREWELL,
+            Self::Redis(_) => redis::FAREWELL,
+            Self::Backend(_) | Self::Frontend(_) | Self::Lb => DRAIN,
         }
     }
 
@@ -147,8 +149,8 @@ pub fn stop(directory: &Path) -> Result<Vec<String>> {
             let ends: Vec<_> = running
                 .iter()
                 .map(|(part, identity)| {
-                    let (signal, longest) = part.stop();
-                    scope.spawn(move || identity.stop(signal, longest))
+                    let farewell = part.farewell();
+                    scope.spawn(move || identity.stop(farewell))
                 })
                 .collect();
             ends.into_iter().try_for_each(|end| end.join().unwrap_or(Ok(())))
