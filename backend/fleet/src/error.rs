@@ -71,6 +71,9 @@ pub enum Error {
     /// It would have to be stopped for that.
     #[error("it is running; stop it first (make fleet-stop)")]
     Running,
+    /// Another run is starting or stopping it.
+    #[error("another fleet is starting or stopping it")]
+    Busy,
     /// A signal told us to stop.
     #[error("interrupted")]
     Interrupted,

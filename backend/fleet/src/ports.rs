@@ -1,8 +1,10 @@
 //! Ports that are given, or found free and kept from other tests.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::wait;
 
 /// Below the ports that Linux gives to outgoing connections and to `bind` with port 0
 /// (32768 and up), so that no other test gets one of ours between two of our servers' lives;
@@ -45,11 +47,17 @@ impl Ports {
     }
 }
 
+/// Sockets of a process that was killed are there a moment longer.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// An error that names the first of these that somebody listens on.
 pub(crate) fn check_free(numbers: &[u16]) -> Result<()> {
-    numbers
-        .iter()
-        .try_for_each(|&port| if is_free(port) { Ok(()) } else { Err(Error::PortInUse(port)) })
+    for &port in numbers {
+        if !wait::for_end(MOMENT, || is_free(port)) {
+            return Err(Error::PortInUse(port));
+        }
+    }
+    Ok(())
 }
 
 fn is_free(port: u16) -> bool {

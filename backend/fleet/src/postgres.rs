@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::ports::Ports;
 use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::user::User;
-use crate::{ports, secret, wait};
+use crate::{ports, process, secret, wait};
 use programs::Programs;
 use setup::{Setup, slot};
 
@@ -32,6 +32,9 @@ const REPLICATION_USER: &str = "replicator";
 
 /// How long a server may take until it answers; after a crash it replays what it had written.
 const READY: Duration = Duration::from_secs(60);
+
+/// How long the system's first process may take to reap what is left to it.
+const REAPED: Duration = Duration::from_secs(10);
 
 /// A fast shutdown: it ends sessions, but leaves nothing to replay.
 pub(crate) const FAREWELL: Farewell =
@@ -307,6 +310,8 @@ impl Postgres {
             death: "QUIT",
             name,
         };
+        // PostgreSQL takes a killed predecessor for alive until somebody has reaped it.
+        wait::for_end(REAPED, || !postmaster(&data).is_some_and(process::is_zombie));
         let mut process = program.start()?;
         wait::until(READY, &format!("{server} that answers"), || {
             if !process.is_running() {
@@ -360,6 +365,11 @@ impl Drop for Postgres {
             process.stop_unless_left(Farewell { signal, ..FAREWELL });
         }
     }
+}
+
+/// The process that the data directory's lock file names.
+fn postmaster(data: &Path) -> Option<u32> {
+    fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// Whether the server says in its `postmaster.pid` that it answers, as pg_ctl asks.

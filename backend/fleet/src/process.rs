@@ -308,6 +308,11 @@ pub(crate) fn runs(pid: u32, started: u64) -> bool {
     Stat::read(pid).is_some_and(|stat| stat.started == started)
 }
 
+/// Whether a process is over and its parent has not taken note yet.
+pub(crate) fn is_zombie(pid: u32) -> bool {
+    Stat::read(pid).is_some_and(|stat| stat.is_over)
+}
+
 fn as_pid(id: u32) -> Pid {
     // The kernel's are 22 bits long.
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))

@@ -3,6 +3,7 @@
 //! Nodes are numbered from 1, as in `redis-1`. Every call blocks; from async code use
 //! `spawn_blocking`.
 
+mod ask;
 mod client;
 mod join;
 mod view;
@@ -22,9 +23,7 @@ use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::secret::{self, write_private};
 use crate::user::User;
 use crate::{ports, wait};
-use client::Connection;
 pub use client::Reply;
-use view::{Member, members};
 
 /// How many nodes there are: half of them are masters at first.
 pub const NODES: usize = 6;
@@ -35,8 +34,6 @@ pub(crate) const TO_BUS: u16 = 10_000;
 
 /// How long nodes may take to answer, and to agree.
 const READY: Duration = Duration::from_secs(60);
-/// How long one answer may take. A node that is paused gives none.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// It saves and ends, unless it is just making a new file of its writes: then it refuses.
 pub(crate) const FAREWELL: Farewell =
@@ -160,58 +157,6 @@ impl RedisCluster {
         Ok(self.processes[index(node)?].as_ref().map(Process::pid))
     }
 
-    /// Asks one node, and gives its answer whatever it is.
-    pub fn ask(&self, node: usize, command: &[&str]) -> Result<Reply> {
-        self.try_ask(node, command)
-            .map_err(|error| Error::Redis { node, message: error.to_string() })
-    }
-
-    /// Asks the node that the key of a command belongs to, so that it has an answer.
-    pub fn ask_for_key(&self, key: &str, command: &[&str]) -> Result<Reply> {
-        let node = self.master_of(key)?;
-        match self.ask(node, command)? {
-            Reply::Error(message) => Err(Error::Redis { node, message }),
-            reply => Ok(reply),
-        }
-    }
-
-    /// The master of a key's slot, as seen by the first node that answers.
-    pub fn master_of(&self, key: &str) -> Result<usize> {
-        let node = self.first_that_answers()?;
-        let Reply::Integer(slot) = self.ask(node, &["CLUSTER", "KEYSLOT", key])? else {
-            return Err(Error::Redis { node, message: "no slot for a key".to_owned() });
-        };
-        self.members(node)?
-            .iter()
-            .filter(|member| member.is_master && !member.is_down)
-            .find(|member| {
-                member
-                    .slots
-                    .iter()
-                    .any(|range| u16::try_from(slot).is_ok_and(|s| range.contains(&s)))
-            })
-            .and_then(|member| self.node_of(member.port))
-            .ok_or_else(|| Error::NoSuchServer(format!("master of the slot {slot}")))
-    }
-
-    /// The masters that are up, as seen by the first node that answers.
-    pub fn masters(&self) -> Result<Vec<usize>> {
-        self.nodes(|member| member.is_master && !member.is_down && !member.slots.is_empty())
-    }
-
-    /// The replicas that are up, as seen by the first node that answers.
-    pub fn replicas(&self) -> Result<Vec<usize>> {
-        self.nodes(|member| !member.is_master && !member.is_down)
-    }
-
-    /// The replicas of one master, as seen by the first node that answers.
-    pub fn replicas_of(&self, master: usize) -> Result<Vec<usize>> {
-        let port = self.address(master)?.port();
-        let all = self.members(self.first_that_answers()?)?;
-        let id = all.iter().find(|member| member.port == port).map(|member| member.id.clone());
-        self.nodes(|member| member.master.is_some() && member.master == id && !member.is_down)
-    }
-
     /// Stops a node: it saves and ends.
     pub fn stop(&mut self, node: usize) -> Result<()> {
         self.processes[index(node)?].take().map_or(Ok(()), |mut process| process.stop(FAREWELL))
@@ -273,11 +218,6 @@ impl RedisCluster {
         }
     }
 
-    fn try_ask(&self, node: usize, command: &[&str]) -> io::Result<Reply> {
-        let address = self.address(node).map_err(io::Error::other)?;
-        Connection::open(address, &self.password, PATIENCE)?.ask(command)
-    }
-
     fn is_serving(&self, node: usize) -> io::Result<bool> {
         let says = |command: &[&str], wanted: &str| -> io::Result<bool> {
             let reply = self.try_ask(node, command)?;
@@ -290,43 +230,12 @@ impl RedisCluster {
             && (says(&replication, "role:master")? || says(&replication, "master_link_status:up")?))
     }
 
-    fn first_that_answers(&self) -> Result<usize> {
-        (1..=NODES)
-            .find(|&node| {
-                self.processes[node - 1].is_some()
-                    && self.try_ask(node, &["PING"]).is_ok_and(|reply| reply.text().is_some())
-            })
-            .ok_or_else(|| Error::NoSuchServer("node of Redis that answers".to_owned()))
-    }
-
-    fn members(&self, node: usize) -> Result<Vec<Member>> {
-        match self.ask(node, &["CLUSTER", "NODES"])? {
-            Reply::Text(text) => Ok(members(&text)),
-            other => Err(Error::Redis { node, message: format!("{other:?}") }),
-        }
-    }
-
-    fn nodes(&self, is_wanted: impl Fn(&Member) -> bool) -> Result<Vec<usize>> {
-        let all = self.members(self.first_that_answers()?)?;
-        let mut nodes: Vec<usize> = all
-            .iter()
-            .filter(|member| is_wanted(member))
-            .filter_map(|member| self.node_of(member.port))
-            .collect();
-        nodes.sort_unstable();
-        Ok(nodes)
-    }
-
     fn port(&self, node: usize) -> u16 {
         self.ports.get(node - 1)
     }
 
     fn bus_port(&self, node: usize) -> u16 {
         self.ports.get(NODES + node - 1)
-    }
-
-    fn node_of(&self, port: u16) -> Option<usize> {
-        (1..=NODES).find(|&node| self.port(node) == port)
     }
 
     fn signal(&self, node: usize, signal: Signal) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{NODES, POSTGRES_PORT, Part, REPLICAS, apps, redis_port};
+use super::{NODES, POSTGRES_PORT, Part, REPLICAS, apps, lock, redis_port};
 use crate::error::{Doing, Error, Result};
 use crate::postgres::{self, Postgres};
 use crate::process::Lifetime;
@@ -40,6 +40,7 @@ pub enum Outcome {
 pub fn up(directory: &Path, options: &Options) -> Result<Outcome> {
     let wanted: Vec<Part> =
         Part::all().into_iter().filter(|part| part.is_server() || !options.servers_only).collect();
+    let _lock = lock(directory)?;
     if options.fresh && Part::all().iter().any(|part| part.running(directory).is_some()) {
         return Err(Error::Running);
     }
