@@ -38,7 +38,7 @@ function settings() {
     ...values,
     admin: {
       email: values["admin-email"],
-      password: readFileSync(values["admin-password-file"], "utf8").trimEnd(),
+      password: readFileSync(values["admin-password-file"], "utf8").replace(/[\r\n]+$/, ""),
     },
   };
 }
