@@ -23,7 +23,7 @@ tests=backend/browser-tests
 admin_email=admin@browser.example
 
 # Of the frontends and backends.
-backend_1= backend_2= backend_3= frontend_1= frontend_2=
+backend_1='' backend_2='' backend_3='' frontend_1='' frontend_2=''
 
 main() {
     local options=()

@@ -33,6 +33,7 @@ export function launch() {
   return playwright().chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
+    handleSIGTERM: false,
     chromiumSandbox,
     args,
     timeout: PATIENCE_MS,

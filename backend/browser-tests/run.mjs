@@ -38,7 +38,7 @@ function settings() {
     ...values,
     admin: {
       email: values["admin-email"],
-      password: readFileSync(values["admin-password-file"], "utf8").trimEnd(),
+      password: readFileSync(values["admin-password-file"], "utf8").replace(/[\r\n]+$/, ""),
     },
   };
 }
@@ -114,6 +114,8 @@ async function run(stage, name, test, artifacts) {
 async function main() {
   const { artifacts, screenshot, ...given } = settings();
   const browser = await launch();
+  // As it does by itself on Ctrl-C.
+  process.once("SIGTERM", () => browser.close().finally(() => process.exit(143)));
   try {
     const standIn = given["stand-in"] ? new StandIn(given) : null;
     await standIn?.prepare(browser);

@@ -53,6 +53,9 @@ export function startAccount() {
 
   startDeletion();
   session.addEventListener("change", render);
+  session.addEventListener("expired", () => {
+    notify("Your session has ended. Please sign in again.");
+  });
 }
 
 function startDeletion() {

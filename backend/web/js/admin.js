@@ -64,6 +64,9 @@ function render(value, depth) {
   if (value === null || typeof value !== "object" || depth === MAX_DEPTH) {
     return element("span", {}, typeof value === "object" ? JSON.stringify(value) : value);
   }
+  if (Object.keys(value).length === 0) {
+    return element("span", {}, "none");
+  }
   const list = element("dl", { class: "report" });
   for (const [key, inner] of Object.entries(value)) {
     list.append(element("dt", {}, key), element("dd", {}, render(inner, depth + 1)));

@@ -4,10 +4,11 @@ import { Problem, call } from "./api.js";
 
 const KEY = "access_token";
 
+/** Events: "change" of the user, and "expired" if the token was not good any more. */
 class Session extends EventTarget {
   #user = null;
 
-  /** The user, or null. Whoever wants to know of a change listens to "change". */
+  /** The user, or null. */
   get user() {
     return this.#user;
   }
@@ -62,6 +63,7 @@ class Session extends EventTarget {
     } catch (problem) {
       if (problem instanceof Problem && problem.status === 401) {
         this.forget();
+        this.dispatchEvent(new Event("expired"));
       }
       throw problem;
     }
