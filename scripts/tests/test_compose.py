@@ -51,6 +51,13 @@ class Files(unittest.TestCase):
                 else:
                     self.assertIn(source, COMPOSE["volumes"], name)
 
+    def test_what_is_run_or_read_at_the_start_is_mounted(self) -> None:
+        for name, service in SERVICES.items():
+            words = " ".join([*service.get("entrypoint", []), *service.get("command", [])])
+            named = set(re.findall(r"/[\w/.-]+\.(?:sh|conf|yml)", words))
+            targets = {volume.split(":")[1] for volume in service.get("volumes", [])}
+            self.assertLessEqual(named, targets, name)
+
     def test_what_is_built_has_a_dockerfile(self) -> None:
         built = [service["build"]["dockerfile"] for service in SERVICES.values() if "build" in service]
         self.assertEqual(set(built), {"lb/Dockerfile", "backend/Dockerfile"})
