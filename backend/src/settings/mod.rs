@@ -32,6 +32,7 @@ pub use self::parse::InvalidSettings;
     name = "backend",
     version,
     after_help = "Durations are written as 250ms, 30s, 5m, 1h 30m, 7d.\n\
+        `backend probe URL` asks a URL, for health checks of containers: 0 if the answer is a 2xx, else 1.\n\
         Exit codes: 0 done, 1 the settings are wrong, 2 the arguments are wrong, \
         70 something broke."
 )]
@@ -136,6 +137,16 @@ pub struct Arguments {
         help_heading = SETTINGS
     )]
     pub log: String,
+}
+
+/// Ask a URL, such as http://127.0.0.1:8000/health: exit 0 if the answer is a 2xx, else 1
+///
+/// It is parsed by itself: serving needs arguments that asking has no use for.
+#[derive(Debug, Parser)]
+#[command(name = "backend probe")]
+pub struct ProbeArguments {
+    /// The URL, over plain HTTP.
+    pub url: String,
 }
 
 /// What a process serves.
