@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,13 @@ load-ab: ## 100 000 requests, a thousand at once, with ApacheBench
 
 load-10k: ## 10 000 keep-alive clients at once, for a minute
 	@loadtests/ten-thousand.sh
+
+load-cached: ## a user from the cache beside /health, through lb: the ratio of requests a second
+	@scripts/bootstrap.sh bench
+	@scripts/bootstrap.sh fleet
+	@certs/make-dev.sh
+	cargo build --release -p lb -p backend -p fleet
+	@python3 loadtests/cached_read.py $(built)/lb $(built)/backend $(built)/fleet loadtests/results/cached-read.json
 
 # Of lb and backend the release builds, or those that LB and BACKEND name (both).
 built = $${CARGO_TARGET_DIR:-target}/release
