@@ -240,10 +240,11 @@ impl Process {
     }
 
     fn reap(&mut self) {
-        if let Some(child) = &mut self.child
-            && !matches!(child.try_wait(), Ok(None))
+        if !self.identity.is_running()
+            && let Some(mut child) = self.child.take()
         {
-            self.child = None;
+            // It is over: this takes note, and waits for nothing.
+            let _ = child.wait();
         }
     }
 }
@@ -275,8 +276,13 @@ impl Stat {
         // The name, in parentheses, may hold anything; state is the third field (man 5 proc).
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
+        let threads: u64 = fields.get(17)?.parse().ok()?;
         Some(Self {
-            is_over: matches!(*fields.first()?, "Z" | "X"),
+            // The first thread may be over before the others, which hold sockets still.
+            is_over: match *fields.first()? {
+                "Z" => threads <= 1,
+                state => state == "X",
+            },
             parent: fields.get(1)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
