@@ -12,8 +12,9 @@ use http::HeaderValue;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
+use crate::accounts::Accounts;
 use crate::admin::ensure_admin;
-use crate::cache::{Cache, NoCache};
+use crate::cache::{Cache, CacheAside, CacheError, NoCache, RedisCache};
 use crate::frontend::Frontend;
 use crate::http::{router, server};
 use crate::metrics::Metrics;
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The name of the host makes no name for the instance.
     #[error("no name for the instance; set BACKEND_INSTANCE")]
     Instance(#[source] http::header::InvalidHeaderValue),
+    /// There is no way to reach the cache.
+    #[error("no cache")]
+    Cache(#[from] CacheError),
     /// Metrics clash.
     #[error("no metrics")]
     Metrics(#[from] prometheus::Error),
@@ -75,7 +79,7 @@ impl StartError {
     /// Whether other settings would help, as opposed to another machine.
     pub fn is_about_settings(&self) -> bool {
         match self {
-            Self::Key(KeyError::TooShort { .. }) | Self::Instance(_) => true,
+            Self::Key(KeyError::TooShort { .. }) | Self::Instance(_) | Self::Cache(_) => true,
             Self::Key(_)
             | Self::Listen { .. }
             | Self::Signals(_)
@@ -99,6 +103,7 @@ impl App {
             instance,
             database,
             admin,
+            redis,
             signing_key_file,
             token_ttl,
             shutdown_delay,
@@ -140,19 +145,42 @@ impl App {
             Database::File(path) => Arc::new(SqliteStore::open(path).await?),
             Database::Postgres(settings) => Arc::new(PostgresStore::open(settings)),
         };
-        let cache: Arc<dyn Cache> = Arc::new(NoCache);
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // As above.
         let metrics = Metrics::new(instance.to_str().unwrap_or_default())?;
-        // None cannot be down.
-        metrics.cache.set_up(true);
+        let cache: Arc<dyn Cache> = match &redis {
+            Some(redis) => Arc::new(RedisCache::new(redis, metrics.cache.clone())?),
+            None => {
+                // None cannot be down.
+                metrics.cache.set_up(true);
+                Arc::new(NoCache)
+            }
+        };
+        let rooms = match &redis {
+            Some(redis) => Rooms::shared(redis, metrics.room_messages.clone())?,
+            None => Rooms::local(),
+        };
+        // A file on this machine needs no cache, and what is read from it no order to be kept by.
+        let aside = if redis.is_some() && store.has_positions() {
+            CacheAside::new(cache.clone(), metrics.cache.clone())
+        } else {
+            CacheAside::disabled()
+        };
+        let accounts = Accounts::new(store.clone(), aside.clone());
+        let sessions = Sessions::new(
+            Tokens::new(&key, token_ttl),
+            store.clone(),
+            accounts.clone(),
+            aside,
+            metrics.sessions.clone(),
+        );
         let services = Arc::new(Services {
-            users: Users::new(store.clone(), cache.clone()),
-            sessions: Sessions::new(Tokens::new(&key, token_ttl), store.clone(), cache.clone()),
+            users: Users::new(store.clone(), accounts),
+            sessions,
             store: store.clone(),
             cache,
             passwords: Passwords::new(cores).await?,
-            rooms: Rooms::new(),
+            rooms,
             metrics,
             lifecycle: lifecycle.clone(),
         });

@@ -6,13 +6,14 @@
 //! ```text
 //! socket → http::server (deadlines, HTTP/1.1 or h2c)
 //!        → http::middleware (request id, span, measurement, X-Served-By)
-//!        → http::router → handlers → cache → store → domain
+//!        → http::router → handlers → users, sessions → accounts → cache, store → domain
 //! ```
 //!
 //! Dependencies point to the right and never back: `http` and `handlers` use
-//! `store` and `cache`, which know the `domain` only. Whatever goes wrong
+//! `users`, `sessions` and `store`; `store` and `cache` know the `domain` only. Whatever goes wrong
 //! becomes a response in one place, [`error`].
 
+pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod cache;
@@ -21,6 +22,7 @@ pub mod domain;
 pub mod error;
 pub mod frontend;
 pub mod handlers;
+pub mod host;
 pub mod http;
 pub mod metrics;
 pub mod passwords;

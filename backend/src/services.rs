@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::Message;
-
 use crate::cache::Cache;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -26,7 +24,7 @@ pub struct Services {
     /// Password hashing.
     pub passwords: Passwords,
     /// Broadcast rooms of the WebSockets.
-    pub rooms: Rooms<Message>,
+    pub rooms: Rooms,
     /// Metrics of the process.
     pub metrics: Metrics,
     /// Whether the process is stopping.

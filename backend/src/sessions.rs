@@ -1,22 +1,43 @@
 //! Who is signed in. What a token says is checked against the store: whether it
 //! has been refused, and whether its user is still there and has the password
-//! that it was issued for. The cache only makes that quick.
+//! that it was issued for. The cache makes that quick: a request whose session it knows
+//! costs no database.
+//!
+//! The list of refused tokens in the store is the truth. In the cache, `session:{token}`
+//! says that a token was active or revoked at some position, and nothing older ever takes
+//! the place of something newer there: what was read before a logout does not undo it. When
+//! the cache forgets, the store is asked again. One gap remains: should a master of Redis
+//! be lost together with a logout that no replica has seen, and should an instance have read
+//! the token as active before the logout and write that after it, then the token is accepted
+//! for up to [`ACTIVE_TIME_TO_LIVE`] more.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::cache::Cache;
+use bytes::Bytes;
+
+use crate::accounts::Accounts;
+use crate::cache::{CacheAside, Entry, Loaded};
 use crate::domain::{Credentials, TokenId, User};
+use crate::metrics::SessionMetrics;
 use crate::secret::Secret;
-use crate::store::{StoreError, UserStore, Written};
-use crate::tokens::{IssueError, Tokens};
+use crate::store::{Position, Read, StoreError, UserStore, Written};
+use crate::tokens::{IssueError, LEEWAY, Tokens};
+use crate::users::to_the_end;
+
+/// How long it is known that a token was active.
+pub const ACTIVE_TIME_TO_LIVE: Duration = Duration::from_secs(30);
+
+const ACTIVE: Bytes = Bytes::from_static(b"active");
+const REVOKED: Bytes = Bytes::from_static(b"revoked");
 
 /// Signing in and out, and who is.
 pub struct Sessions {
     tokens: Tokens,
     store: Arc<dyn UserStore>,
-    #[expect(dead_code, reason = "what the store says will be kept there")]
-    cache: Arc<dyn Cache>,
+    accounts: Accounts,
+    cache: CacheAside,
+    metrics: SessionMetrics,
 }
 
 /// Somebody who is signed in.
@@ -31,9 +52,15 @@ pub struct Session {
 }
 
 impl Sessions {
-    /// Sessions by `tokens`, checked against `store`.
-    pub fn new(tokens: Tokens, store: Arc<dyn UserStore>, cache: Arc<dyn Cache>) -> Self {
-        Self { tokens, store, cache }
+    /// Sessions by `tokens`, checked against `store`, which `accounts` are of too.
+    pub fn new(
+        tokens: Tokens,
+        store: Arc<dyn UserStore>,
+        accounts: Accounts,
+        cache: CacheAside,
+        metrics: SessionMetrics,
+    ) -> Self {
+        Self { tokens, store, accounts, cache, metrics }
     }
 
     /// How long a session lasts.
@@ -46,7 +73,9 @@ impl Sessions {
     /// # Errors
     /// If the cryptographic library fails.
     pub fn issue(&self, credentials: &Credentials) -> Result<Secret<String>, IssueError> {
-        self.tokens.issue(credentials.id, credentials.token_version)
+        let token = self.tokens.issue(credentials.id, credentials.token_version)?;
+        self.metrics.issued.inc();
+        Ok(token)
     }
 
     /// Who bears this token; `None` if it is not, or no longer, good.
@@ -54,15 +83,24 @@ impl Sessions {
     /// # Errors
     /// If the store cannot be asked.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Session>, StoreError> {
+        let session = self.find(token).await?;
+        if session.is_none() {
+            self.metrics.refused.inc();
+        }
+        Ok(session)
+    }
+
+    async fn find(&self, token: &str) -> Result<Option<Session>, StoreError> {
         let Ok(token) = self.tokens.verify(token) else {
             return Ok(None);
         };
-        let (is_revoked, account) =
-            tokio::try_join!(self.store.is_revoked(&token.id), self.store.account(token.user))?;
-        let account = account.value.filter(|account| account.token_version == token.version);
-        Ok(account.filter(|_| !is_revoked.value).map(|account| Session {
+        let (is_revoked, user) = tokio::try_join!(
+            self.is_revoked(&token.id, token.expires_at),
+            self.accounts.of_token(token.user, token.version)
+        )?;
+        Ok(user.filter(|_| !is_revoked).map(|user| Session {
             token: token.id,
-            user: account.user,
+            user,
             expires_at: token.expires_at,
         }))
     }
@@ -72,6 +110,59 @@ impl Sessions {
     /// # Errors
     /// If the store takes no writes; then the token is as good as before.
     pub async fn revoke(&self, session: &Session) -> Result<Written<()>, StoreError> {
-        self.store.revoke(&session.token, session.expires_at).await
+        let (store, cache) = (Arc::clone(&self.store), self.cache.clone());
+        let (token, expires_at) = (session.token.clone(), session.expires_at);
+        let written = to_the_end(async move {
+            let written = store.revoke(&token, expires_at).await?;
+            cache.replace(&key(&token), state(true, written.position, expires_at)).await;
+            Ok(written)
+        })
+        .await?;
+        self.metrics.revoked.inc();
+        Ok(written)
+    }
+
+    async fn is_revoked(
+        &self,
+        token: &TokenId,
+        expires_at: SystemTime,
+    ) -> Result<bool, StoreError> {
+        let load = async {
+            let Read { value, position } = self.store.is_revoked(token).await?;
+            Ok::<_, StoreError>(state(value, position, expires_at))
+        };
+        let entry = self.cache.find(&key(token), Position::START, load).await?;
+        // Whatever else it says: not active.
+        Ok(entry.value != ACTIVE)
+    }
+}
+
+fn key(token: &TokenId) -> String {
+    format!("session:{}", token.as_str())
+}
+
+/// What is kept of a token, and for how long: no longer than it would be accepted.
+fn state(is_revoked: bool, position: Position, expires_at: SystemTime) -> Loaded {
+    let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default() + LEEWAY;
+    let (value, time_to_live) =
+        if is_revoked { (REVOKED, left) } else { (ACTIVE, left.min(ACTIVE_TIME_TO_LIVE)) };
+    Loaded { entry: Entry { position, value }, time_to_live }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_remembered_until_its_end_and_a_good_one_for_a_while() {
+        let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+        let refused = state(true, Position::START, in_an_hour).time_to_live;
+        assert!(refused > Duration::from_secs(3590) && refused <= Duration::from_secs(3605));
+        assert_eq!(state(false, Position::START, in_an_hour).time_to_live, ACTIVE_TIME_TO_LIVE);
+
+        let soon = SystemTime::now() + Duration::from_secs(10);
+        assert!(state(false, Position::START, soon).time_to_live <= Duration::from_secs(15));
+        let past = SystemTime::now() - Duration::from_secs(10);
+        assert_eq!(state(true, Position::START, past).time_to_live, LEEWAY);
     }
 }

@@ -20,8 +20,8 @@ use crate::secret::Secret;
 /// forbids to go.
 const KEY_LENGTH: usize = 32;
 
-/// How far the clocks of the fleet may be apart, in seconds.
-const LEEWAY_SECONDS: u64 = 5;
+/// How far the clocks of the fleet may be apart: tokens are accepted for so much longer.
+pub const LEEWAY: Duration = Duration::from_secs(5);
 
 /// The key that signs tokens.
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ impl Tokens {
     pub fn new(key: &SigningKey, time_to_live: Duration) -> Self {
         let key = key.0.expose();
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY_SECONDS;
+        validation.leeway = LEEWAY.as_secs();
         validation.set_required_spec_claims(&["exp", "sub"]);
         Self {
             encoding: EncodingKey::from_secret(key),

@@ -1,60 +1,38 @@
 //! Users as the API knows them: the store, and the cache before it.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
-use crate::cache::Cache;
-use crate::domain::{Account, NewUser, User, UserChanges, UserId};
+use crate::accounts::Accounts;
+pub use crate::accounts::UserView;
+use crate::domain::{Account, NewUser, UserChanges, UserId};
 use crate::store::{Position, StoreError, UserStore, Written};
-
-/// A user as clients see one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UserView {
-    /// Identity.
-    pub id: i64,
-    /// The address.
-    pub email: String,
-    /// What the user is called.
-    pub name: String,
-    /// `user` or `admin`.
-    pub role: String,
-    /// RFC 3339, in UTC, with milliseconds.
-    pub created_at: String,
-}
-
-impl From<User> for UserView {
-    fn from(user: User) -> Self {
-        // Destructured: whether a new field is for clients is decided here.
-        let User { id, email, name, role, created_at } = user;
-        Self {
-            id: id.value(),
-            email: email.as_str().to_owned(),
-            name: name.as_str().to_owned(),
-            role: role.as_str().to_owned(),
-            created_at: humantime::format_rfc3339_millis(created_at).to_string(),
-        }
-    }
-}
 
 /// All users.
 pub struct Users {
     store: Arc<dyn UserStore>,
-    #[expect(dead_code, reason = "reads will go through it")]
-    cache: Arc<dyn Cache>,
+    accounts: Accounts,
 }
 
 impl Users {
-    /// The users of `store`, with `cache` before it.
-    pub fn new(store: Arc<dyn UserStore>, cache: Arc<dyn Cache>) -> Self {
-        Self { store, cache }
+    /// The users of `store`, which `accounts` are of too.
+    pub fn new(store: Arc<dyn UserStore>, accounts: Accounts) -> Self {
+        Self { store, accounts }
     }
 
     /// Stores a new user.
     pub async fn create(&self, user: NewUser) -> Result<Written<UserView>, StoreError> {
-        let Written { value, position } = self.store.create(user).await?;
-        Ok(Written { value: value.into(), position })
+        let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
+        to_the_end(async move {
+            let Written { value, position } = store.create(user).await?;
+            let value = UserView::from(value);
+            accounts.created(&value, position).await;
+            Ok(Written { value, position })
+        })
+        .await
     }
 
     /// Changes a user; `None` if there is none of this id.
@@ -63,24 +41,30 @@ impl Users {
         id: UserId,
         changes: UserChanges,
     ) -> Result<Written<Option<UserView>>, StoreError> {
-        let Written { value, position } = self.store.update(id, changes).await?;
-        let value = value.map(|Account { user, .. }| user.into());
-        Ok(Written { value, position })
+        let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
+        to_the_end(async move {
+            let Written { value, position } = store.update(id, changes).await?;
+            accounts.written(id, value.as_ref(), position).await;
+            let value = value.map(|Account { user, .. }| user.into());
+            Ok(Written { value, position })
+        })
+        .await
     }
 
     /// Removes a user; whether there was one.
     pub async fn delete(&self, id: UserId) -> Result<Written<bool>, StoreError> {
-        self.store.delete(id).await
+        let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
+        to_the_end(async move {
+            let written = store.delete(id).await?;
+            accounts.written(id, None, written.position).await;
+            Ok(written)
+        })
+        .await
     }
 
     /// The JSON of a [`UserView`], in a state no older than `at_least`.
     pub async fn find(&self, id: UserId, at_least: Position) -> Result<Option<Bytes>, StoreError> {
-        let found = self.store.find(id, at_least).await?;
-        found
-            .value
-            .map(|user| serde_json::to_vec(&UserView::from(user)).map(Bytes::from))
-            .transpose()
-            .map_err(|error| StoreError::Failed(error.into()))
+        self.accounts.view(id, at_least).await
     }
 
     /// Up to `limit` users with an id greater than `after`, by ascending id, in
@@ -93,5 +77,17 @@ impl Users {
     ) -> Result<Vec<UserView>, StoreError> {
         let users = self.store.list(after, limit, at_least).await?;
         Ok(users.into_iter().map(UserView::from).collect())
+    }
+}
+
+/// Ends a write even if the client leaves: between the store and the cache there is no
+/// place to stop.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(write.in_current_span()).await {
+        Ok(result) => result,
+        // Only if it panicked: nobody aborts it.
+        Err(error) => Err(StoreError::Failed(error.into())),
     }
 }

@@ -5,6 +5,9 @@
 //! A cache may forget anything at any time and may be down: whoever uses one
 //! goes on without it.
 
+mod aside;
+mod redis;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -12,6 +15,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::store::Position;
+
+pub use self::redis::{OPERATION_TIMEOUT, RedisCache};
+pub use aside::{CacheAside, Loaded};
 
 /// A value, and how new it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::domain::Invalid;
 use crate::error::{ApiError, FieldErrors};
 use crate::http::extract::QueryParameters;
-use crate::rooms::{Membership, Received, RoomName};
+use crate::rooms::{self, Membership, Received, RoomName};
 use crate::services::Shared;
 use crate::shutdown::Lifecycle;
 
@@ -57,7 +57,10 @@ pub async fn connect(
         return Err(errors.into());
     };
     // Joined before the upgrade, while there is still a response to refuse with.
-    let membership = room.map(|name| services.rooms.join(name)).transpose()?;
+    let membership = match room {
+        Some(name) => Some(services.rooms.join(name).await?),
+        None => None,
+    };
 
     let lifecycle = services.lifecycle.clone();
     let tunnel = lifecycle.tunnel();
@@ -84,11 +87,7 @@ enum End {
     Stopping,
 }
 
-async fn serve(
-    mut socket: WebSocket,
-    membership: Option<Membership<Message>>,
-    lifecycle: &Lifecycle,
-) {
+async fn serve(mut socket: WebSocket, membership: Option<Membership>, lifecycle: &Lifecycle) {
     let end = tokio::select! {
         end = converse(&mut socket, membership) => end,
         () = lifecycle.closing() => End::Stopping,
@@ -114,7 +113,7 @@ async fn serve(
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
 }
 
-async fn converse(socket: &mut WebSocket, mut membership: Option<Membership<Message>>) -> End {
+async fn converse(socket: &mut WebSocket, mut membership: Option<Membership>) -> End {
     loop {
         let outgoing = tokio::select! {
             incoming = socket.recv() => match incoming {
@@ -123,16 +122,21 @@ async fn converse(socket: &mut WebSocket, mut membership: Option<Membership<Mess
                 Some(Ok(Message::Close(_))) => return End::ClosedByClient,
                 // The library has answered the ping already.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => match &membership {
-                    None => message,
-                    Some(membership) => {
-                        membership.send(message);
-                        continue;
+                Some(Ok(Message::Text(text))) => {
+                    match pass_on(membership.as_ref(), rooms::Message::Text(text)) {
+                        Some(echo) => echo,
+                        None => continue,
                     }
-                },
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    match pass_on(membership.as_ref(), rooms::Message::Binary(bytes)) {
+                        Some(echo) => echo,
+                        None => continue,
+                    }
+                }
             },
             received = receive(&mut membership) => match received {
-                Received::Message(message) => message,
+                Received::Message(message) => frame(message),
                 Received::Missed(count) => {
                     Message::text(format!(r#"{{"type":"lagged","missed":{count}}}"#))
                 }
@@ -144,8 +148,26 @@ async fn converse(socket: &mut WebSocket, mut membership: Option<Membership<Mess
     }
 }
 
+/// Sends to the room; without one, what is sent comes back.
+fn pass_on(membership: Option<&Membership>, message: rooms::Message) -> Option<Message> {
+    match membership {
+        Some(membership) => {
+            membership.send(message);
+            None
+        }
+        None => Some(frame(message)),
+    }
+}
+
+fn frame(message: rooms::Message) -> Message {
+    match message {
+        rooms::Message::Text(text) => Message::Text(text),
+        rooms::Message::Binary(bytes) => Message::Binary(bytes),
+    }
+}
+
 /// What comes from the room; never anything without one.
-async fn receive(membership: &mut Option<Membership<Message>>) -> Received<Message> {
+async fn receive(membership: &mut Option<Membership>) -> Received {
     match membership {
         Some(membership) => membership.receive().await,
         None => std::future::pending().await,

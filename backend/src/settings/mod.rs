@@ -3,6 +3,7 @@
 
 mod parse;
 mod postgres;
+mod redis;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::domain::{EmailAddress, Password};
 use crate::store::PostgresSettings;
 
 pub use self::parse::InvalidSettings;
+pub use self::redis::{RedisArguments, RedisSettings};
 
 /// The API service that lb balances.
 ///
@@ -76,6 +78,9 @@ pub struct Arguments {
         help_heading = SETTINGS
     )]
     pub admin_password_file: Option<PathBuf>,
+    /// The Redis Cluster.
+    #[command(flatten)]
+    pub redis: RedisArguments,
 
     /// The file whose bytes, at least 32, sign the access tokens; made if missing, with a random
     /// key. All instances need the same.
@@ -198,6 +203,8 @@ pub struct Settings {
     pub instance: Option<HeaderValue>,
     /// Where users are kept.
     pub database: Database,
+    /// The Redis Cluster, if there is one.
+    pub redis: Option<RedisSettings>,
     /// An administrator to make if there is none with the address.
     pub admin: Option<Admin>,
     /// The file with the signing key.
@@ -230,6 +237,7 @@ impl TryFrom<Arguments> for Settings {
             postgres,
             admin_email,
             admin_password_file,
+            redis,
             signing_key_file,
             token_ttl,
             shutdown_delay,
@@ -245,6 +253,7 @@ impl TryFrom<Arguments> for Settings {
             Some(settings) => Database::Postgres(settings),
             None => Database::File(database),
         };
+        let redis = redis.parse(&mut problems);
         let admin = problems
             .collect("BACKEND_ADMIN_EMAIL", parse_admin(admin_email, admin_password_file))
             .flatten();
@@ -278,6 +287,7 @@ impl TryFrom<Arguments> for Settings {
                 instance,
                 database,
                 admin,
+                redis,
                 signing_key_file,
                 token_ttl,
                 shutdown_delay,
@@ -296,7 +306,7 @@ fn parse_admin(email: Option<String>, file: Option<PathBuf>) -> Result<Option<Ad
         (Some(email), Some(file)) => {
             let email =
                 EmailAddress::parse(&email).map_err(|invalid| format!("{email:?}: {invalid}"))?;
-            let password = parse_password(None, Some(file))?;
+            let password = parse_password(None, Some(file))?.ok_or("there is no password")?;
             let password =
                 Password::parse(password).map_err(|invalid| format!("the password {invalid}"))?;
             Ok(Some(Admin { email, password }))

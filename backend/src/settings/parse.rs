@@ -1,5 +1,6 @@
 //! From text to values; what is wrong is said in words that an operator understands.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,14 +82,19 @@ pub(super) fn parse_time_to_live(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Wraps what must not be logged.
+pub(super) fn wrap(text: &str) -> Result<Secret<String>, Infallible> {
+    Ok(Secret::new(text.to_owned()))
+}
+
 /// A password from the environment or from a file, whose last line end does not
-/// belong to it. Not both; an empty one if there is neither.
+/// belong to it; not from both.
 pub(super) fn parse_password(
     password: Option<Secret<String>>,
     file: Option<PathBuf>,
-) -> Result<Secret<String>, String> {
+) -> Result<Option<Secret<String>>, String> {
     let Some(file) = file else {
-        return Ok(password.unwrap_or_else(|| Secret::new(String::new())));
+        return Ok(password);
     };
     if password.is_some() {
         return Err(format!("{}: there is a password beside the file", file.display()));
@@ -99,7 +105,7 @@ pub(super) fn parse_password(
     if text.is_empty() {
         Err(format!("{} is empty", file.display()))
     } else {
-        Ok(Secret::new(text))
+        Ok(Some(Secret::new(text)))
     }
 }
 
@@ -114,9 +120,11 @@ mod tests {
         fs::write(&file, "correct horse\r\n").unwrap();
         let given = || Some(Secret::new("hunter22".to_owned()));
 
-        assert_eq!(parse_password(None, None).unwrap().expose(), "");
-        assert_eq!(parse_password(given(), None).unwrap().expose(), "hunter22");
-        assert_eq!(parse_password(None, Some(file.clone())).unwrap().expose(), "correct horse");
+        assert!(parse_password(None, None).unwrap().is_none());
+        let given_alone = parse_password(given(), None).unwrap().unwrap();
+        assert_eq!(given_alone.expose(), "hunter22");
+        let from_file = parse_password(None, Some(file.clone())).unwrap().unwrap();
+        assert_eq!(from_file.expose(), "correct horse");
 
         let both = parse_password(given(), Some(file.clone())).unwrap_err();
         assert!(!both.contains("hunter22"), "{both}");

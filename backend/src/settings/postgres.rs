@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::SETTINGS;
-use super::parse::{Problems, parse_duration, parse_password};
+use super::parse::{Problems, parse_duration, parse_password, wrap};
+use crate::host::Host;
 use crate::secret::Secret;
-use crate::store::{Host, PostgresSettings};
+use crate::store::PostgresSettings;
 
 /// Where PostgreSQL is, and how to use it.
 #[derive(Debug, Args)]
@@ -113,14 +114,16 @@ impl PostgresArguments {
         let default_port = self.postgres_port;
         // An empty variable is how an orchestrator says that there is none.
         let server = self.postgres_server.filter(|server| !server.trim().is_empty())?;
-        let primary = problems.collect("POSTGRES_SERVER", parse_host(&server, default_port));
+        let primary = problems.collect("POSTGRES_SERVER", Host::parse(&server, Some(default_port)));
         let password = problems.collect(
             "POSTGRES_PASSWORD",
             parse_password(self.postgres_password, self.postgres_password_file),
         );
+        // Without one, PostgreSQL may trust the address.
+        let password = password.map(|it| it.unwrap_or_else(|| Secret::new(String::new())));
         let replicas = problems.collect(
             "POSTGRES_READ_REPLICAS",
-            parse_hosts(&self.postgres_read_replicas, default_port),
+            Host::parse_list(&self.postgres_read_replicas, Some(default_port)),
         );
         let max_replica_lag =
             problems.collect("MAX_REPLICA_LAG", parse_duration(&self.max_replica_lag));
@@ -134,72 +137,5 @@ impl PostgresArguments {
             max_connections: self.postgres_max_connections,
             replica_max_connections: self.postgres_replica_max_connections,
         })
-    }
-}
-
-fn wrap(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
-    Ok(Secret::new(text.to_owned()))
-}
-
-/// Hosts with commas between; blanks around them, and empty ones, do not count.
-fn parse_hosts(text: &str, default_port: u16) -> Result<Vec<Host>, String> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts.map(|part| parse_host(part, default_port)).collect()
-}
-
-/// `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn parse_host(text: &str, default_port: u16) -> Result<Host, String> {
-    let malformed = || format!("{text:?}: must be HOST or HOST:PORT");
-    let text = text.trim();
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (name, rest) = rest.split_once(']').ok_or_else(malformed)?;
-            let port = match rest {
-                "" => None,
-                rest => Some(rest.strip_prefix(':').ok_or_else(malformed)?),
-            };
-            (name, port)
-        }
-        None => match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (text, None),
-        },
-    };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(malformed)?,
-        None => default_port,
-    };
-    let is_name = !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte));
-    if is_name { Ok(Host { name: name.to_owned(), port }) } else { Err(malformed()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn host(name: &str, port: u16) -> Host {
-        Host { name: name.to_owned(), port }
-    }
-
-    #[test]
-    fn replicas_are_listed_as_in_the_guide() {
-        assert_eq!(
-            parse_hosts("host1:5432, host2:5433,", 1).unwrap(),
-            [host("host1", 5432), host("host2", 5433)]
-        );
-        assert_eq!(parse_hosts("", 1).unwrap(), []);
-        assert_eq!(parse_hosts("db.internal", 6000).unwrap(), [host("db.internal", 6000)]);
-        assert_eq!(
-            parse_hosts("[::1]:5433,[fe80::1]", 1).unwrap(),
-            [host("::1", 5433), host("fe80::1", 1)]
-        );
-    }
-
-    #[test]
-    fn what_is_no_host_is_refused() {
-        for text in ["a:0", "a:65536", "a:b", ":5432", "a b", "::1", "[::1", "[::1]5432", "a/b"] {
-            assert!(parse_hosts(text, 1).is_err(), "{text}");
-        }
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::{
 };
 
 pub use position::Position;
-pub use postgres::{Host, PostgresSettings, PostgresStore};
+pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::{OpenError, SqliteStore};
 pub use status::{PoolUsage, ReadCounts, ServerStatus, StoreStatus};
 
@@ -111,6 +111,12 @@ pub trait UserStore: Send + Sync + 'static {
 
     /// Where reads have gone since the start.
     fn read_counts(&self) -> ReadCounts;
+
+    /// Whether its states have positions, by which values can be kept in a cache. Without,
+    /// all that it reads and writes is at [`Position::START`].
+    fn has_positions(&self) -> bool {
+        true
+    }
 
     /// Ends all connections.
     async fn close(&self);

@@ -317,6 +317,10 @@ impl UserStore for SqliteStore {
     }
 
     /// The last process to do so folds the log back into the file.
+    fn has_positions(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

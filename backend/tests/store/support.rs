@@ -4,8 +4,9 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use backend::domain::{EmailAddress, NewUser, Role, UserName};
+use backend::host::Host;
 use backend::secret::Secret;
-use backend::store::{Host, PostgresSettings, PostgresStore, ServerStatus, StoreStatus, UserStore};
+use backend::store::{PostgresSettings, PostgresStore, ServerStatus, StoreStatus, UserStore};
 use fleet::postgres::{Postgres, Server};
 
 /// Longer than anything here takes, also on a busy machine.

@@ -7,7 +7,6 @@ mod server;
 mod statements;
 mod watch;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use self::watch::Watch;
 use super::failure::Failure;
 use super::{Position, StoreError, Written};
 use crate::causes::chain;
+use crate::host::Host;
 use crate::secret::Secret;
 
 static MIGRATOR: Migrator = {
@@ -56,25 +56,6 @@ pub struct PostgresSettings {
     pub max_connections: u32,
     /// Connections to each replica.
     pub replica_max_connections: u32,
-}
-
-/// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// A name or an address; IPv6 without brackets.
-    pub name: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.contains(':') {
-            write!(formatter, "[{}]:{}", self.name, self.port)
-        } else {
-            write!(formatter, "{}:{}", self.name, self.port)
-        }
-    }
 }
 
 /// A [`UserStore`](super::UserStore) in PostgreSQL.

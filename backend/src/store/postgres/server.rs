@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
 
-use super::{Host, PostgresSettings};
+use super::PostgresSettings;
+use crate::host::Host;
 use crate::store::{PoolUsage, Position, ServerStatus};
 
 /// How long a request waits for a connection of the primary's pool.
