@@ -21,6 +21,7 @@ pub mod error;
 pub mod handlers;
 pub mod http;
 pub mod metrics;
+pub mod openapi;
 pub mod passwords;
 pub mod rooms;
 pub mod secret;
