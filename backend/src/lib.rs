@@ -30,5 +30,7 @@ pub mod sessions;
 pub mod settings;
 pub mod shutdown;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod users;

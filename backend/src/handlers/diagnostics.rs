@@ -58,7 +58,7 @@ pub struct Echo {
 /// The request, as it came in, after `delay_ms` (up to 60 s) and with `status`
 /// (200 to 599). It takes every method.
 #[utoipa::path(
-    method(get, put, post, delete, patch),
+    method(get, put, post, delete, options, head, patch, trace),
     path = "/api/v1/diagnostics/echo",
     operation_id = "echo",
     tag = "diagnostics",
@@ -113,7 +113,7 @@ pub struct BodyReport {
 /// The length and the digest of the request's body, which is read to its end and
 /// not kept. There is no limit. It takes every method.
 #[utoipa::path(
-    method(get, put, post, delete, patch),
+    method(get, put, post, delete, options, head, patch, trace),
     path = "/api/v1/diagnostics/body",
     operation_id = "digest_body",
     tag = "diagnostics",

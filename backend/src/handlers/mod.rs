@@ -8,3 +8,6 @@ pub mod openapi;
 pub mod probes;
 pub mod users;
 pub mod websocket;
+
+#[cfg(test)]
+mod tests;

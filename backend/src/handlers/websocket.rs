@@ -69,13 +69,12 @@ pub async fn connect(
     version: Version,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|rejection| refuse(&rejection, version))?;
-
     let mut errors = FieldErrors::default();
     let room = parameters.room.map(|text| parse_room(&text)).transpose();
     let Some(room) = errors.collect("room", room) else {
         return Err(errors.into());
     };
+    let upgrade = upgrade.map_err(|rejection| refuse(&rejection, version))?;
     // Joined before the upgrade, while there is still a response to refuse with.
     let membership = room.map(|name| services.rooms.join(name)).transpose()?;
 

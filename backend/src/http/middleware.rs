@@ -121,8 +121,6 @@ impl HttpBody for CountedBody {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::Router;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
@@ -130,35 +128,11 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
-    use crate::cache::{Cache, NoCache};
-    use crate::metrics::Metrics;
-    use crate::passwords::Passwords;
-    use crate::rooms::Rooms;
-    use crate::services::Services;
-    use crate::sessions::Sessions;
-    use crate::shutdown::Lifecycle;
-    use crate::store::{SqliteStore, UserStore};
-    use crate::tokens::{SigningKey, Tokens};
-    use crate::users::Users;
+    use crate::testing::{FakeStore, services};
 
     #[tokio::test]
     async fn a_panic_is_a_500_and_nothing_more() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = SigningKey::load_or_create(&directory.path().join("key")).unwrap();
-        let store: Arc<dyn UserStore> =
-            Arc::new(SqliteStore::open(&directory.path().join("db")).await.unwrap());
-        let cache: Arc<dyn Cache> = Arc::new(NoCache);
-        let tokens = Tokens::new(&key, Duration::from_secs(1));
-        let services = Arc::new(Services {
-            users: Users::new(store.clone(), cache.clone()),
-            sessions: Sessions::new(tokens, store.clone(), cache.clone()),
-            store,
-            cache,
-            passwords: Passwords::new(1).await.unwrap(),
-            rooms: Rooms::new(),
-            metrics: Metrics::new("one").unwrap(),
-            lifecycle: Lifecycle::new(),
-        });
+        let services = services(FakeStore::new()).await;
         let broken = async || -> StatusCode { panic!("of a handler") };
         let router = Router::new()
             .route("/broken", get(broken))

@@ -70,3 +70,9 @@ pub fn api(shared: Shared, instance: HeaderValue, delay: Duration) -> Router {
 fn router(routes: Vec<Route>) -> Router<Shared> {
     routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
 }
+
+/// All paths.
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    probes().into_iter().chain(services()).map(|(path, _)| path)
+}

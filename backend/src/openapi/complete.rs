@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schemas::position;
+
 /// The operations that tell how far the database has come with them.
 const WRITES: &[&str] = &["create_user", "update_user", "delete_user", "logout"];
 
@@ -73,7 +75,7 @@ fn complete_response(id: &str, status: u16, is_protected: bool, response: &mut V
     add("X-Request-ID", true, text(), "The request in the logs.");
     match status {
         200..=299 if WRITES.contains(&id) => {
-            let position = json!({"type": "string", "pattern": super::schemas::POSITION});
+            let position = json!(position().build());
             add("X-Database-Position", false, position, "What a read has to have seen.");
             add("Set-Cookie", false, text(), "The same, as `database_position`.");
         }

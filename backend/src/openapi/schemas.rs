@@ -8,9 +8,6 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::{IntoParams, ToSchema};
 
-/// A position of the database.
-pub const POSITION: &str = "^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$";
-
 /// A user.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -58,11 +55,7 @@ pub enum Role {
 pub struct NewUser {
     /// `local@host.domain`; the part before the `@` has at most 64 bytes, all of
     /// it has at most 254.
-    #[schema(
-        min_length = 5,
-        max_length = 254,
-        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s]+$"
-    )]
+    #[schema(format = "idn-email", min_length = 5, max_length = 254)]
     pub email: String,
     /// Not blank, and without control characters.
     #[schema(
@@ -82,12 +75,7 @@ pub struct NewUser {
 #[schema(examples(json!({"name": "Ann Smith"})))]
 pub struct UserChanges {
     /// As in a new user.
-    #[schema(
-        nullable = false,
-        min_length = 5,
-        max_length = 254,
-        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s]+$"
-    )]
+    #[schema(nullable = false, format = "idn-email", min_length = 5, max_length = 254)]
     pub email: Option<String>,
     /// As in a new user.
     #[schema(
@@ -178,6 +166,15 @@ impl IntoParams for IdInPath {
     }
 }
 
+/// The schema of a position.
+pub(super) fn position() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$"))
+        .min_length(Some(3))
+        .max_length(Some(17))
+}
+
 /// The position that a read has to have seen, in a header or a cookie.
 pub struct SeenPosition;
 
@@ -189,7 +186,7 @@ impl IntoParams for SeenPosition {
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some("What a write has answered with: the read sees at least that."))
-            .schema(Some(text().pattern(Some(POSITION))))
+            .schema(Some(position()))
             .example(Some(serde_json::json!("0/16B3748")));
         let cookie = ParameterBuilder::new()
             .name("database_position")
