@@ -95,9 +95,10 @@ install_schemathesis() {
             echo "test-openapi: installing Schemathesis into target/tools, once" >&2
             rm -rf -- "$tools"
             mkdir -p -- "${tools%/*}"
-            "$python" -m venv "$tools" && "$tools/bin/pip" install --quiet \
-                --disable-pip-version-check --requirement "$requirements" >&2 ||
+            if ! "$python" -m venv "$tools" >&2 || ! "$tools/bin/pip" install --quiet \
+                --disable-pip-version-check --requirement "$requirements" >&2; then
                 fail "Schemathesis was not installed; the reason is above"
+            fi
             # Last: what was interrupted is not there.
             cp -- "$requirements" "$tools/installed.txt"
             return

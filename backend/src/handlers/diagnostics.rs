@@ -138,7 +138,7 @@ pub async fn body(request: Request) -> Result<Json<BodyReport>, ApiError> {
     Ok(Json(BodyReport { bytes, sha256 }))
 }
 
-/// Parameters of [`bytes`].
+/// Parameters of [`bytes()`].
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct BytesParameters {

@@ -116,7 +116,7 @@ mod tests {
     async fn the_header_wins_over_the_cookie() {
         let cookie = (header::COOKIE, &b"a=b; database_position=0/2; c=d"[..]);
         assert_eq!(at_least(&[]).await.unwrap(), Position::START);
-        assert_eq!(at_least(&[cookie.clone()]).await.unwrap(), position("0/2"));
+        assert_eq!(at_least(std::slice::from_ref(&cookie)).await.unwrap(), position("0/2"));
         let header = (X_DATABASE_POSITION, &b"0/1"[..]);
         assert_eq!(at_least(&[header, cookie]).await.unwrap(), position("0/1"));
     }

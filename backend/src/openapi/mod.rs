@@ -1,5 +1,5 @@
 //! The description of the API (OpenAPI 3.1), made of what stands at the handlers
-//! ([`utoipa::path`]) and of what holds for all of them ([`complete`]).
+//! ([`utoipa::path`]) and of what holds for all of them (`complete`).
 //!
 //! Left out are `/api/v1/users/`, which is `/api/v1/users` written differently,
 //! and what no description could say of `diagnostics`: they take every method.
