@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,7 @@ test: ## every test of the scripts and of the crates
 	@scripts/test-load.sh
 	@python3 -m unittest discover --start-directory loadtests/tests
 	@python3 -m unittest discover --start-directory loadtests/bench
+	@scripts/test-openapi.sh
 	cargo test --workspace
 	@scripts/test-monitoring.sh
 	@scripts/test-compose.sh
@@ -46,6 +47,10 @@ test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes d
 	@scripts/bootstrap.sh test
 	cargo build -p lb -p backend
 	@scripts/test-browser.sh $(if $(SCREENSHOT),--screenshot)
+
+test-openapi: ## requests made up of the API's description, good and bad (URL=http://… of a backend that runs)
+	@scripts/bootstrap.sh test
+	@scripts/test-openapi.sh $(URL)
 
 fmt: ## format the code
 	cargo fmt --all

@@ -44,6 +44,7 @@ demo  command:curl                             curl             tool  the reques
 demo  command:openssl                          openssl          tool  makes the development certificates
 demo  file:/etc/ssl/certs/ca-certificates.crt  ca-certificates  tool  the certificates that cargo trusts when it downloads crates
 test  command:python3                          python3          tool  the origin that stands behind lb in scripts/h2spec.sh
+test  python:ensurepip                         python3-venv     tool  Schemathesis gets a place of its own: scripts/test-openapi.sh
 test  command:nginx                            nginx            service  the origin of the requests whose instructions are counted
 test  command:h2load                           nghttp2-client   tool  sends them
 test  command:valgrind                         valgrind         tool  counts them

@@ -25,6 +25,7 @@ pub mod handlers;
 pub mod host;
 pub mod http;
 pub mod metrics;
+pub mod openapi;
 pub mod passwords;
 pub mod request_metrics;
 pub mod rooms;
@@ -34,5 +35,7 @@ pub mod sessions;
 pub mod settings;
 pub mod shutdown;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod users;
