@@ -240,3 +240,46 @@ async fn instances_that_start_together_migrate_once() {
     let older = store(&postgres).await;
     ends(older.create(user(9))).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_is_used_up_makes_no_server_look_dead() {
+    use sqlx::{ConnectOptions, Connection, Executor};
+
+    let postgres = servers();
+    let settings = backend::store::PostgresSettings { max_connections: 1, ..settings(&postgres) };
+    let store = std::sync::Arc::new(PostgresStore::open(&settings));
+    status(&*store, "all servers are good", |status| {
+        status.is_migrated && status.servers.iter().all(|server| server.takes_reads)
+    })
+    .await;
+
+    // Holds the table, so that the first write holds the only connection.
+    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .host(&settings.primary.name)
+        .port(settings.primary.port)
+        .username(&settings.user)
+        .password(settings.password.expose())
+        .database(&settings.database);
+    let mut holder = options.connect().await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE users").await.unwrap();
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { store.create(user(1)).await }
+    });
+    let busy = crate::support::eventually(async || {
+        let status = store.known_status();
+        (server(&status, "primary").pool.checked_out == 1).then_some(())
+    });
+    assert!(busy.await.is_some());
+
+    let second = ends(store.create(user(2))).await;
+    assert!(matches!(second, Err(StoreError::Unavailable(_))), "{second:?}");
+    let status = store.status().await;
+    assert!(status.can_write(), "{status:?}");
+    assert!(server(&status, "primary").pool.timeouts > 0, "{status:?}");
+
+    holder.execute("ROLLBACK").await.unwrap();
+    holder.close().await.unwrap();
+    ends(first).await.unwrap().unwrap();
+    assert!(ends(store.create(user(2))).await.is_ok());
+}

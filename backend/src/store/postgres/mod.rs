@@ -10,11 +10,13 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::route::Counts;
+use self::route::{Counts, within};
 use self::server::Server;
 use self::statements::Statement;
 use self::watch::Watch;
@@ -31,7 +33,7 @@ static MIGRATOR: Migrator = {
     migrator
 };
 
-/// How long a write may take, all together.
+/// How long a write may take once there is a connection.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// From one attempt to migrate to the next.
@@ -75,15 +77,21 @@ impl PostgresStore {
     ///
     /// Needs a Tokio runtime.
     pub fn open(settings: &PostgresSettings) -> Self {
-        let primary = Server::new(settings, settings.primary.clone(), None);
-        let replicas = settings.replicas.iter().enumerate();
-        let replicas =
-            replicas.map(|(index, host)| Server::new(settings, host.clone(), Some(index + 1)));
+        let suspicion = Arc::new(Notify::new());
+        let server = |host: &Host, replica| {
+            Server::new(settings, host.clone(), replica, Arc::clone(&suspicion))
+        };
+        let primary = server(&settings.primary, None);
+        let replicas = settings.replicas.iter().zip(1..);
+        let replicas = replicas.map(|(host, number)| server(host, Some(number)));
         let servers: Arc<[Server]> = std::iter::once(primary).chain(replicas).collect();
 
-        let migrations = MIGRATOR.iter().count();
-        let watch =
-            Arc::new(Watch::new(Arc::clone(&servers), settings.max_replica_lag, migrations));
+        let watch = Arc::new(Watch::new(
+            Arc::clone(&servers),
+            Arc::clone(&suspicion),
+            settings.max_replica_lag,
+            MIGRATOR.iter().count(),
+        ));
         let watching = {
             let watch = Arc::clone(&watch);
             tokio::spawn(async move { watch.run().await })
@@ -114,11 +122,10 @@ impl PostgresStore {
     /// A write at the primary, and the position from which it can be read.
     async fn write<S: Statement>(&self, statement: S) -> Result<Written<S::Output>, StoreError> {
         let primary = self.primary();
-        let writing = async {
-            let mut connection = primary.acquire().await?;
-            let value = statement.run(&mut connection).await?;
+        let writing = async |connection: &mut PgConnection| {
+            let value = statement.run(connection).await?;
             // It is stored: that nobody can say where must not look like a failure.
-            let position = match primary.ask_position(&mut connection).await {
+            let position = match primary.ask_position(connection).await {
                 Ok(position) => position,
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "no position for a write");
@@ -127,10 +134,13 @@ impl PostgresStore {
             };
             Ok(Written { value, position })
         };
-        let error = match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
-            Ok(Ok(written)) => return Ok(written),
-            Ok(Err(error)) => error,
-            Err(elapsed) => sqlx::Error::Io(std::io::Error::other(elapsed)),
+        let written = match primary.acquire().await {
+            Ok(mut connection) => within(WRITE_TIMEOUT, writing(&mut connection)).await,
+            Err(error) => Err(error),
+        };
+        let error = match written {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
         };
         match Failure::of(&error) {
             Failure::Down => self.lost(primary, &error),

@@ -5,6 +5,7 @@
 //! that fails is left for the next. Only when the primary is gone too does a
 //! client get a state older than it has seen: better than none.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,15 @@ use super::server::Server;
 use super::statements::Statement;
 use crate::store::failure::Failure;
 use crate::store::{Position, Read, ReadCounts, StoreError};
+
+/// What comes within the time that there is; a server that takes longer is lost.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    asking: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let elapsed = |elapsed| Err(sqlx::Error::Io(std::io::Error::other(elapsed)));
+    tokio::time::timeout(timeout, asking).await.unwrap_or_else(elapsed)
+}
 
 /// How long one server may take to answer a read. All are by an index: longer
 /// means that the server hangs.
@@ -150,8 +160,11 @@ impl PostgresStore {
         at_least: Position,
         query: &S,
     ) -> Result<Asked<S::Output>, StoreError> {
+        let mut connection = match server.acquire().await {
+            Ok(connection) => connection,
+            Err(error) => return self.note(server, error),
+        };
         let asking = async {
-            let mut connection = server.acquire().await?;
             let mut position = server.position();
             if position < at_least {
                 position = server.ask_position(&mut connection).await?;
@@ -163,12 +176,16 @@ impl PostgresStore {
             let value = query.run(&mut connection).await?;
             Ok(Some(Read { value, position }))
         };
-        let error = match tokio::time::timeout(READ_TIMEOUT, asking).await {
-            Ok(Ok(Some(read))) => return Ok(Asked::Answered(read)),
-            Ok(Ok(None)) => return Ok(Asked::TooOld),
-            Ok(Err(error)) => error,
-            Err(elapsed) => sqlx::Error::Io(std::io::Error::other(elapsed)),
+        let error = match within(READ_TIMEOUT, asking).await {
+            Ok(Some(read)) => return Ok(Asked::Answered(read)),
+            Ok(None) => return Ok(Asked::TooOld),
+            Err(error) => error,
         };
+        self.note(server, error)
+    }
+
+    /// What a failure of a read means for the server.
+    fn note<T>(&self, server: &Server, error: sqlx::Error) -> Result<Asked<T>, StoreError> {
         match Failure::of(&error) {
             Failure::Down => self.lost(server, &error),
             // Whether it is the server that hangs, a check will tell.

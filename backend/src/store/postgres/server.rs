@@ -1,5 +1,8 @@
 //! One PostgreSQL server: its pool, and what is known about it.
 
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -7,6 +10,7 @@ use parking_lot::Mutex;
 use sqlx::PgConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use tokio::sync::{Notify, watch};
 
 use super::PostgresSettings;
 use crate::host::Host;
@@ -21,6 +25,10 @@ const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 /// The same at a server that did not answer when last asked. It may have come
 /// back since; but nobody should wait for it.
 const DOWN_PATIENCE: Duration = Duration::from_millis(250);
+
+/// After so long without a connection, the server may be down: it is checked. The
+/// pool would go on trying to connect.
+const SUSPICIOUS: Duration = Duration::from_millis(100);
 
 /// Connections are replaced after an hour, so that none outlives for long what
 /// it was made for: names that have moved, settings that have changed.
@@ -40,9 +48,11 @@ pub(super) struct Server {
     timeouts: AtomicU64,
     /// [`Position::bytes`] of the newest state that it is known to have.
     position: AtomicU64,
-    is_up: AtomicBool,
+    is_up: watch::Sender<bool>,
     takes_reads: AtomicBool,
     findings: Mutex<Findings>,
+    /// Told when it may be down.
+    suspicion: Arc<Notify>,
 }
 
 /// What the last check found, beside what has a field of its own.
@@ -56,7 +66,12 @@ pub(super) struct Findings {
 }
 
 impl Server {
-    pub(super) fn new(settings: &PostgresSettings, host: Host, replica: Option<usize>) -> Self {
+    pub(super) fn new(
+        settings: &PostgresSettings,
+        host: Host,
+        replica: Option<usize>,
+        suspicion: Arc<Notify>,
+    ) -> Self {
         let is_primary = replica.is_none();
         let options = PgConnectOptions::new_without_pgpass()
             .host(&host.name)
@@ -85,12 +100,13 @@ impl Server {
             pool,
             timeouts: AtomicU64::new(0),
             position: AtomicU64::new(0),
-            is_up: AtomicBool::new(false),
+            is_up: watch::Sender::new(false),
             takes_reads: AtomicBool::new(false),
             findings: Mutex::new(Findings {
                 reason: Some("has not been asked yet"),
                 ..Findings::default()
             }),
+            suspicion,
         }
     }
 
@@ -101,11 +117,19 @@ impl Server {
 
     /// A connection that works.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let acquired = if self.is_up() {
-            self.pool.acquire().await
-        } else {
-            let acquiring = tokio::time::timeout(DOWN_PATIENCE, self.pool.acquire());
-            acquiring.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let mut acquiring = pin!(self.pool.acquire());
+        if !self.is_up() {
+            let acquired = tokio::time::timeout(DOWN_PATIENCE, acquiring).await;
+            return acquired.unwrap_or_else(|_| Err(is_down()));
+        }
+        if let Ok(acquired) = tokio::time::timeout(SUSPICIOUS, &mut acquiring).await {
+            return acquired;
+        }
+        self.suspicion.notify_one();
+        let mut up = self.is_up.subscribe();
+        let acquired = tokio::select! {
+            acquired = acquiring => acquired,
+            _ = up.wait_for(|is_up| !is_up) => Err(is_down()),
         };
         if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
             self.timeouts.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +163,7 @@ impl Server {
 
     /// Whether it answered when last asked.
     pub(super) fn is_up(&self) -> bool {
-        self.is_up.load(Ordering::Acquire)
+        *self.is_up.borrow()
     }
 
     /// Whether it takes reads that may go to a replica.
@@ -149,7 +173,7 @@ impl Server {
 
     /// Notes what a check has found; says so when it is news.
     pub(super) fn found(&self, is_up: bool, takes_reads: bool, findings: Findings) {
-        let was_up = self.is_up.swap(is_up, Ordering::AcqRel);
+        let was_up = self.is_up.send_replace(is_up);
         let took_reads = self.takes_reads.swap(takes_reads, Ordering::AcqRel);
         if (was_up, took_reads) != (is_up, takes_reads) {
             let Findings { reason, lag, .. } = findings;
@@ -205,6 +229,10 @@ impl Server {
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn is_down() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, "the server is down"))
 }
 
 /// The position so many bytes after the start; the start, if unknown.

@@ -39,7 +39,7 @@ pub(super) struct Watch {
     migrations: usize,
     /// Held by whoever checks; one connection a server, `None` while there is none.
     checks: Mutex<Checks>,
-    wake: Notify,
+    suspicion: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -81,16 +81,21 @@ const ASK: &str = "
            to_regclass('_sqlx_migrations') IS NOT NULL AS has_migrations";
 
 impl Watch {
-    /// Checks `servers`, the primary first, and takes replicas that are further
-    /// behind than `max_lag` out of use.
-    pub(super) fn new(servers: Arc<[Server]>, max_lag: Duration, migrations: usize) -> Self {
+    /// Checks `servers`, the primary first, also when there is `suspicion`, and takes
+    /// replicas that are further behind than `max_lag` out of use.
+    pub(super) fn new(
+        servers: Arc<[Server]>,
+        suspicion: Arc<Notify>,
+        max_lag: Duration,
+        migrations: usize,
+    ) -> Self {
         let probes = servers.iter().map(|_| Probe::default()).collect();
         Self {
             servers,
             max_lag,
             migrations,
             checks: Mutex::new(Checks { done_at: None, probes }),
-            wake: Notify::new(),
+            suspicion,
         }
     }
 
@@ -102,14 +107,14 @@ impl Watch {
             let pause = if all_good { INTERVAL } else { FAILING_INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified() => {}
+                () = self.suspicion.notified() => {}
             }
         }
     }
 
     /// Has the servers checked soon: one of them may be down.
     pub(super) fn suspect(&self) {
-        self.wake.notify_one();
+        self.suspicion.notify_one();
     }
 
     /// Returns when the servers have been checked, now or a moment ago. Takes a
