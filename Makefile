@@ -1,7 +1,7 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +37,20 @@ test: ## every test of the scripts and of the crates
 	@scripts/test-load.sh
 	@python3 -m unittest discover --start-directory loadtests/tests
 	@python3 -m unittest discover --start-directory loadtests/bench
+	@scripts/test-openapi.sh
 	cargo test --workspace
+	@scripts/test-monitoring.sh
+	@scripts/test-compose.sh
+	@scripts/test-browser.sh
+
+test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes docs/frontend.png anew)
+	@scripts/bootstrap.sh test
+	cargo build -p lb -p backend
+	@scripts/test-browser.sh $(if $(SCREENSHOT),--screenshot)
+
+test-openapi: ## requests made up of the API's description, good and bad (URL=http://… of a backend that runs)
+	@scripts/bootstrap.sh test
+	@scripts/test-openapi.sh $(URL)
 
 fmt: ## format the code
 	cargo fmt --all
@@ -90,6 +103,13 @@ load-ab: ## 100 000 requests, a thousand at once, with ApacheBench
 
 load-10k: ## 10 000 keep-alive clients at once, for a minute
 	@loadtests/ten-thousand.sh
+
+load-cached: ## a user from the cache beside /health, through lb: the ratio of requests a second
+	@scripts/bootstrap.sh bench
+	@scripts/bootstrap.sh fleet
+	@certs/make-dev.sh
+	cargo build --release -p lb -p backend -p fleet
+	@python3 loadtests/cached_read.py $(built)/lb $(built)/backend $(built)/fleet loadtests/results/cached-read.json
 
 # Of lb and backend the release builds, or those that LB and BACKEND name (both).
 built = $${CARGO_TARGET_DIR:-target}/release

@@ -44,6 +44,7 @@ demo  command:curl                             curl             tool  the reques
 demo  command:openssl                          openssl          tool  makes the development certificates
 demo  file:/etc/ssl/certs/ca-certificates.crt  ca-certificates  tool  the certificates that cargo trusts when it downloads crates
 test  command:python3                          python3          tool  the origin that stands behind lb in scripts/h2spec.sh
+test  python:ensurepip                         python3-venv     tool  Schemathesis gets a place of its own: scripts/test-openapi.sh
 test  command:nginx                            nginx            service  the origin of the requests whose instructions are counted
 test  command:h2load                           nghttp2-client   tool  sends them
 test  command:valgrind                         valgrind         tool  counts them
@@ -51,6 +52,12 @@ test  postgresql:initdb                        postgresql       service  the dat
 test  command:psql                             postgresql-client tool  asks it
 test  command:redis-server                     redis-server     service  the cache of the backends' tests: a cluster of six nodes
 test  command:redis-cli                        redis-tools      tool  asks it
+test  command:chromium                         chromium         tool  the browser in which the web page is tested
+test  command:node                             nodejs           tool  runs the tests that drive it
+test  command:npm                              npm              tool  installs playwright-core for them
+test  command:promtool                         prometheus       service  checks the alert rules of config/prometheus, and runs their tests
+test  python:yaml                              python3-yaml     tool  reads the alert rules and the compose file in their tests
+test  command:docker-compose                   docker-compose   tool  reads docker-compose.scale.yml; nothing is started with it
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
 bench command:haproxy                          haproxy          service  measured beside lb

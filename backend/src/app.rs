@@ -13,16 +13,18 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
+use crate::admin::ensure_admin;
 use crate::cache::{Cache, CacheAside, CacheError, NoCache, RedisCache};
+use crate::frontend::Frontend;
 use crate::http::{router, server};
 use crate::metrics::Metrics;
 use crate::passwords::{PasswordError, Passwords};
 use crate::rooms::{BusError, Rooms};
 use crate::services::Services;
 use crate::sessions::Sessions;
-use crate::settings::{Role, Settings};
+use crate::settings::{Database, Role, Settings};
 use crate::shutdown::{Lifecycle, Signals};
-use crate::store::{OpenError, SqliteStore, UserStore};
+use crate::store::{OpenError, PostgresStore, SqliteStore, UserStore};
 use crate::tokens::{KeyError, SigningKey, Tokens};
 use crate::users::Users;
 
@@ -33,7 +35,8 @@ pub struct App {
     router: Router,
     lifecycle: Lifecycle,
     signals: Signals,
-    store: Arc<dyn UserStore>,
+    /// Of the API role.
+    store: Option<Arc<dyn UserStore>>,
     shutdown_delay: Duration,
     drain_timeout: Duration,
 }
@@ -105,6 +108,7 @@ impl App {
             role,
             instance,
             database,
+            admin,
             redis,
             signing_key_file,
             token_ttl,
@@ -124,11 +128,31 @@ impl App {
             None => default_instance(address.port()).map_err(StartError::Instance)?,
         };
 
-        let key = SigningKey::load_or_create(&signing_key_file)?;
-        let store: Arc<dyn UserStore> = Arc::new(SqliteStore::open(&database).await?);
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let lifecycle = Lifecycle::new();
-        // An instance is named in visible ASCII.
+        if role == Role::Frontend {
+            // An instance is named in visible ASCII.
+            let name = instance.to_str().unwrap_or_default();
+            let frontend = Frontend::new(name, lifecycle.clone())?;
+            tracing::info!(%address, instance = name, "started");
+            return Ok(Self {
+                listener,
+                address,
+                router: router::frontend(frontend, instance, delay),
+                lifecycle,
+                signals,
+                store: None,
+                shutdown_delay,
+                drain_timeout,
+            });
+        }
+
+        let key = SigningKey::load_or_create(&signing_key_file)?;
+        let store: Arc<dyn UserStore> = match &database {
+            Database::File(path) => Arc::new(SqliteStore::open(path).await?),
+            Database::Postgres(settings) => Arc::new(PostgresStore::open(settings)),
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // As above.
         let metrics = Metrics::new(instance.to_str().unwrap_or_default())?;
         let cache: Arc<dyn Cache> = match &redis {
             Some(redis) => Arc::new(RedisCache::new(redis, metrics.cache.clone())?),
@@ -170,20 +194,20 @@ impl App {
             %address,
             // As above.
             instance = instance.to_str().unwrap_or_default(),
-            database = %database.display(),
+            %database,
             "started"
         );
 
-        let router = match role {
-            Role::Api => router::api(services, instance, delay),
-        };
+        if let Some(admin) = admin {
+            tokio::spawn(ensure_admin(Arc::clone(&services), admin));
+        }
         Ok(Self {
             listener,
             address,
-            router,
+            router: router::api(services, instance, delay),
             lifecycle,
             signals,
-            store,
+            store: Some(store),
             shutdown_delay,
             drain_timeout,
         })
@@ -212,7 +236,9 @@ impl App {
             graceful.shutdown().await;
             // Only now: the last request may have become one.
             self.lifecycle.tunnels_ended().await;
-            self.store.close().await;
+            if let Some(store) = &self.store {
+                store.close().await;
+            }
         };
         tokio::select! {
             () = drained => tracing::info!("drained"),

@@ -25,8 +25,16 @@ use crate::tokens::IssueError;
 pub enum ApiError {
     /// 400: the request cannot be understood.
     Malformed(Cow<'static, str>),
+    /// 400: what is in `Authorization` is no token.
+    MalformedAuthorization,
     /// 401: these are not the credentials of a user.
     WrongCredentials,
+    /// 401: this is for those who are signed in, and the request has no token.
+    NoToken,
+    /// 401: the token is forged, over, or refused.
+    InvalidToken,
+    /// 403: whoever asks may not do that.
+    Forbidden(&'static str),
     /// 404: there is nothing here.
     NotFound,
     /// 405: something is here, but it does not do that. The router adds which
@@ -71,6 +79,16 @@ impl FieldError {
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes an error.
+    pub fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
     /// The value, or `None` with the error noted.
     pub fn collect<T>(&mut self, field: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
         parsed.map_err(|invalid| self.0.push(FieldError::new(field, invalid.0))).ok()
@@ -127,13 +145,36 @@ impl From<IssueError> for ApiError {
     }
 }
 
+impl ApiError {
+    /// RFC 9110 §15.5.2: a 401 must name a scheme. RFC 6750 §3: and say what is
+    /// wrong with the token, if there is one.
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::WrongCredentials | Self::NoToken => Some("Bearer"),
+            Self::MalformedAuthorization => Some("Bearer error=\"invalid_request\""),
+            Self::InvalidToken => Some("Bearer error=\"invalid_token\""),
+            Self::Forbidden(_) => Some("Bearer error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, detail): (_, Cow<'static, str>) = match &self {
             Self::Malformed(detail) => (StatusCode::BAD_REQUEST, detail.clone()),
+            Self::MalformedAuthorization => (
+                StatusCode::BAD_REQUEST,
+                "Authorization must be there once, as \"Bearer\" and an access token".into(),
+            ),
             Self::WrongCredentials => {
                 (StatusCode::UNAUTHORIZED, "the e-mail address or the password is wrong".into())
             }
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "this needs an access token".into()),
+            Self::InvalidToken => {
+                (StatusCode::UNAUTHORIZED, "the access token is not, or no longer, good".into())
+            }
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, (*detail).into()),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing here".into()),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -189,11 +230,10 @@ impl IntoResponse for ApiError {
 
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         match self {
-            // RFC 9110 §15.5.2: a 401 must name a scheme.
-            Self::WrongCredentials => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
             Self::Overloaded(_) | Self::ReadOnly(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }

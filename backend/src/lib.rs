@@ -14,15 +14,20 @@
 //! becomes a response in one place, [`error`].
 
 pub mod accounts;
+pub mod admin;
 pub mod app;
 pub mod cache;
 pub mod causes;
 pub mod domain;
 pub mod error;
+pub mod frontend;
 pub mod handlers;
+pub mod host;
 pub mod http;
 pub mod metrics;
+pub mod openapi;
 pub mod passwords;
+pub mod request_metrics;
 pub mod rooms;
 pub mod secret;
 pub mod services;
@@ -30,5 +35,7 @@ pub mod sessions;
 pub mod settings;
 pub mod shutdown;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod users;

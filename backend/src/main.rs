@@ -1,5 +1,6 @@
 //! The `backend` binary: arguments → settings → log → build → run → drain.
 
+use std::env;
 use std::error::Error;
 use std::io;
 use std::panic;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use backend::app::{App, StartError};
 use backend::causes::chain;
-use backend::settings::{Arguments, InvalidSettings, Settings};
+use backend::settings::{Arguments, InvalidSettings, ProbeArguments, Settings};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -20,14 +21,30 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// as a password hash. It takes tens of milliseconds.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 
+/// All together; what asks waits for three seconds as a rule.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     // Wrong arguments end here, with code 2.
-    let arguments = Arguments::parse();
-    match run(arguments) {
+    if env::args_os().nth(1).is_some_and(|argument| argument == "probe") {
+        return probe(&ProbeArguments::parse_from(env::args_os().skip(1)).url);
+    }
+    match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
             failure.exit_code()
+        }
+    }
+}
+
+/// Whether a URL answers well, for health checks of containers.
+fn probe(url: &str) -> ExitCode {
+    match probe::get(url, PROBE_TIMEOUT) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("backend: {error}");
+            ExitCode::FAILURE
         }
     }
 }

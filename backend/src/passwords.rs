@@ -6,6 +6,7 @@
 //! has waited too long; it takes neither the memory nor the event loop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::{self, phc::PasswordHash};
@@ -24,6 +25,7 @@ pub struct Passwords {
     permits: Arc<Semaphore>,
     /// The hash of something nobody knows.
     dummy: Secret<String>,
+    done: Arc<AtomicU64>,
 }
 
 /// Why a password was neither hashed nor verified.
@@ -50,7 +52,7 @@ impl Passwords {
         let dummy = task::spawn_blocking(move || hash(&nobody_knows))
             .await
             .map_err(PasswordError::Interrupted)??;
-        Ok(Self { permits: Arc::new(Semaphore::new(concurrency)), dummy })
+        Ok(Self { permits: Arc::new(Semaphore::new(concurrency)), dummy, done: Arc::default() })
     }
 
     /// The hash of `password`, as a PHC string with a fresh salt.
@@ -79,6 +81,11 @@ impl Passwords {
         Ok(matches && is_known)
     }
 
+    /// Hashes made since the start, to store or to compare.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
@@ -88,11 +95,14 @@ impl Passwords {
             .map_err(|_| PasswordError::Overloaded)?
             // The semaphore is never closed.
             .map_err(|_| PasswordError::Overloaded)?;
+        let done = Arc::clone(&self.done);
         task::spawn_blocking(move || {
             // Moved in here: a client that goes away cancels the waiting, but
             // not the work, which still takes its memory.
             let _permit = permit;
-            work()
+            let result = work();
+            done.fetch_add(1, Ordering::Relaxed);
+            result
         })
         .await
         .map_err(PasswordError::Interrupted)?

@@ -23,6 +23,10 @@ const KEY_LENGTH: usize = 32;
 /// How far the clocks of the fleet may be apart: tokens are accepted for so much longer.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
+/// The last second that RFC 3339 can write, in the year 9999. Ours end earlier,
+/// and whoever shows a session can rely on that.
+const LAST_EXPIRY: u64 = 253_402_300_799;
+
 /// The key that signs tokens.
 #[derive(Debug, Clone)]
 pub struct SigningKey(Secret<Vec<u8>>);
@@ -144,6 +148,9 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| InvalidToken)?
             .claims;
+        if claims.exp > LAST_EXPIRY {
+            return Err(InvalidToken);
+        }
         Ok(Token {
             id: TokenId::parse(&claims.jti).map_err(|_| InvalidToken)?,
             user: UserId::parse(&claims.sub).map_err(|_| InvalidToken)?,
@@ -275,6 +282,17 @@ mod tests {
         let claims = claims(now - 100, now - 10);
         let token = sign(&Header::new(Algorithm::HS256), &claims);
         assert_eq!(Tokens::new(&key(1), HOUR).verify(&token), Err(InvalidToken));
+    }
+
+    #[test]
+    fn a_token_that_ends_after_all_dates_is_refused() {
+        let tokens = Tokens::new(&key(1), HOUR);
+        for (exp, is_good) in
+            [(LAST_EXPIRY, true), (LAST_EXPIRY + 1, false), (i64::MAX as u64, false)]
+        {
+            let token = sign(&Header::new(Algorithm::HS256), &claims(0, exp));
+            assert_eq!(tokens.verify(&token).is_ok(), is_good, "{exp}");
+        }
     }
 
     #[test]

@@ -68,15 +68,12 @@ pub enum Error {
         /// What it said.
         message: String,
     },
-    /// Some of the fleet runs, and some does not.
-    #[error("it runs in part: {down} are down, the rest is up; stop it first (make fleet-stop)")]
-    Partly {
-        /// What does not run.
-        down: String,
-    },
     /// It would have to be stopped for that.
     #[error("it is running; stop it first (make fleet-stop)")]
     Running,
+    /// Another run is starting or stopping it.
+    #[error("another fleet is starting or stopping it")]
+    Busy,
     /// A signal told us to stop.
     #[error("interrupted")]
     Interrupted,

@@ -1,28 +1,47 @@
 //! Being told to stop while servers start: what was started is stopped first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 
-use nix::sys::signal::{SigSet, Signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{Doing, Error, Result};
 
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
 /// From here on SIGINT, SIGTERM and SIGHUP end waits with [`Error::Interrupted`] instead of
-/// ending the process. Called before any thread is started: those inherit it. Processes that
-/// are started do not.
+/// ending the process. They are handled and not blocked: a blocked one would stay so in
+/// every server that is started.
 pub fn heed_signals() -> Result<()> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGHUP);
-    signals.thread_block().doing(|| "cannot hold signals back".to_owned())?;
+    let doing = || "cannot handle signals".to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().doing(doing)?;
+    let (ready, is_ready) = channel();
     std::thread::spawn(move || {
-        while signals.wait().is_ok() {
+        runtime.block_on(async {
+            let all = || {
+                Ok((
+                    signal(SignalKind::interrupt())?,
+                    signal(SignalKind::terminate())?,
+                    signal(SignalKind::hangup())?,
+                ))
+            };
+            let (mut interrupt, mut terminate, mut hangup) = match all() {
+                Ok(all) => all,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let _ = ready.send(Ok(()));
+            tokio::select! {
+                _ = interrupt.recv() => (),
+                _ = terminate.recv() => (),
+                _ = hangup.recv() => (),
+            }
             IS_TOLD.store(true, Ordering::Relaxed);
-        }
+        });
     });
-    Ok(())
+    is_ready
+        .recv()
+        .unwrap_or_else(|_| Err(std::io::Error::other("the thread is gone")))
+        .doing(doing)
 }
 
 /// An error once we were told to stop.

@@ -1,5 +1,6 @@
 //! `fleet`: starts, stops and shows the whole system on this machine.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -68,8 +69,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match &arguments.command {
         Command::Up(up) => start(&directory, up)?,
         Command::Stop => match system::stop(&directory)?.as_slice() {
-            [] => println!("fleet: nothing is running"),
-            stopped => println!("fleet: stopped {}", stopped.join(", ")),
+            [] => say("fleet: nothing is running"),
+            stopped => say(&format!("fleet: stopped {}", stopped.join(", "))),
         },
         Command::Status => {
             if !show(&directory) {
@@ -94,7 +95,7 @@ fn start(directory: &Path, up: &Up) -> Result<(), Box<dyn std::error::Error>> {
         fresh: up.fresh,
     };
     match system::up(directory, &options)? {
-        Outcome::RanAlready => println!("fleet: it is running already"),
+        Outcome::RanAlready => say("fleet: it is running already"),
         Outcome::Started => {}
     }
     show(directory);
@@ -104,19 +105,24 @@ fn start(directory: &Path, up: &Up) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// Whoever stopped reading, as in `fleet status | head`, wants no more.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 fn show(directory: &Path) -> bool {
     let parts = system::status(directory);
     for part in &parts {
         let ports: Vec<String> = part.ports.iter().map(ToString::to_string).collect();
         let state = part.pid.map_or_else(|| "down".to_owned(), |pid| format!("pid {pid}"));
-        println!("  {:<11} {:<11} 127.0.0.1:{}", part.name, state, ports.join(", "));
+        say(&format!("  {:<11} {:<11} 127.0.0.1:{}", part.name, state, ports.join(", ")));
     }
     parts.iter().all(|part| part.pid.is_some())
 }
 
 fn introduce(directory: &Path) {
     let directory = directory.display();
-    println!(
+    say(&format!(
         "
 the page:   https://localhost:8443/  (its authority: certs/dev/ca.pem; http://localhost:8080 leads there)
 lb:         http://127.0.0.1:9900/metrics  http://127.0.0.1:9900/readyz
@@ -124,13 +130,13 @@ logs:       {directory}/logs
 
 sign in as the administrator, {ADMIN_EMAIL}:
 
-  curl --cacert certs/dev/ca.pem -H 'Content-Type: application/json' \\
-       -d \"{{\\\"email\\\":\\\"{ADMIN_EMAIL}\\\",\\\"password\\\":\\\"$(cat {directory}/admin-password)\\\"}}\" \\
-       https://localhost:8443/api/v1/auth/login
+  printf '{{\"email\":\"{ADMIN_EMAIL}\",\"password\":\"%s\"}}' \"$(cat {directory}/admin-password)\" |
+    curl --cacert certs/dev/ca.pem -H 'Content-Type: application/json' -d @- \\
+         https://localhost:8443/api/v1/auth/login
 
-make fleet-status shows what runs, make fleet brings back a backend, a frontend or lb that
-was killed, make fleet-stop stops everything and keeps the data."
-    );
+make fleet-status shows what runs, make fleet brings back what was killed, make fleet-stop
+stops everything and keeps the data."
+    ));
 }
 
 #[cfg(test)]

@@ -146,3 +146,30 @@ fn sweep(parent: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_whose_directory_is_gone_gets_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, target) = (directory.path().join("link"), directory.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let place = Place::at(&link, &[]).unwrap();
+        assert_eq!(place.path(), fs::canonicalize(&target).unwrap());
+        assert!(place.log("x").parent().unwrap().is_dir());
+        drop(place);
+        assert!(target.is_dir(), "what is not temporary stays");
+    }
+
+    #[test]
+    fn a_link_to_what_is_no_directory_of_ours_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, other) = (directory.path().join("link"), directory.path().join("other"));
+        std::os::unix::fs::symlink(directory.path(), &other).unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let error = Place::at(&link, &[]).unwrap_err();
+        assert!(error.to_string().contains("no directory of ours"), "{error}");
+    }
+}

@@ -1,8 +1,10 @@
 //! Ports that are given, or found free and kept from other tests.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::wait;
 
 /// Below the ports that Linux gives to outgoing connections and to `bind` with port 0
 /// (32768 and up), so that no other test gets one of ours between two of our servers' lives;
@@ -20,14 +22,9 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// These, which have to be free now.
-    pub(crate) fn given(numbers: &[u16]) -> Result<Self> {
-        for &port in numbers {
-            if !is_free(port) {
-                return Err(Error::PortInUse(port));
-            }
-        }
-        Ok(Self { numbers: numbers.to_vec(), _claim: None })
+    /// These; somebody may be there already, and has to be ours.
+    pub(crate) fn given(numbers: &[u16]) -> Self {
+        Self { numbers: numbers.to_vec(), _claim: None }
     }
 
     /// So many free ones, ours as long as this lives: other processes that ask here get others.
@@ -50,8 +47,20 @@ impl Ports {
     }
 }
 
-/// Whether nobody listens there.
-pub(crate) fn is_free(port: u16) -> bool {
+/// Sockets of a process that was killed are there a moment longer.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// An error that names the first of these that somebody listens on.
+pub(crate) fn check_free(numbers: &[u16]) -> Result<()> {
+    for &port in numbers {
+        if !wait::for_end(MOMENT, || is_free(port)) {
+            return Err(Error::PortInUse(port));
+        }
+    }
+    Ok(())
+}
+
+fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
@@ -73,7 +82,7 @@ mod tests {
     fn a_port_in_use_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = Ports::given(&[port]).unwrap_err();
+        let error = check_free(&[port]).unwrap_err();
         assert!(error.to_string().contains(&format!("port {port} is already in use")), "{error}");
     }
 }

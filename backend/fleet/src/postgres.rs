@@ -16,9 +16,9 @@ use nix::sys::signal::Signal;
 use crate::error::{Error, Result};
 use crate::place::Place;
 use crate::ports::Ports;
-use crate::process::{Lifetime, Process, Program};
+use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::user::User;
-use crate::{secret, wait};
+use crate::{ports, process, secret, wait};
 use programs::Programs;
 use setup::{Setup, slot};
 
@@ -33,10 +33,12 @@ const REPLICATION_USER: &str = "replicator";
 /// How long a server may take until it answers; after a crash it replays what it had written.
 const READY: Duration = Duration::from_secs(60);
 
-/// What stops a server: a fast shutdown, which ends sessions but leaves nothing to replay.
-pub(crate) const STOP: Signal = Signal::SIGINT;
-/// How long that may take until it is killed.
-pub(crate) const STOPPING: Duration = Duration::from_secs(20);
+/// How long the system's first process may take to reap what is left to it.
+const REAPED: Duration = Duration::from_secs(10);
+
+/// A fast shutdown: it ends sessions, but leaves nothing to replay.
+pub(crate) const FAREWELL: Farewell =
+    Farewell { signal: Signal::SIGINT, again: false, longest: Duration::from_secs(20) };
 
 /// One of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,12 @@ pub enum Server {
     Primary,
     /// A copy of it, counted from 1.
     Replica(usize),
+}
+
+impl Server {
+    fn all(replicas: usize) -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Primary).chain((1..=replicas).map(Self::Replica))
+    }
 }
 
 impl fmt::Display for Server {
@@ -97,7 +105,8 @@ impl Postgres {
         Self::start_in(Place::temporary("postgres")?, settings)
     }
 
-    /// Starts what is in `directory`, or a new one there.
+    /// Starts what is in `directory`, or a new one there. Servers that an earlier run
+    /// [left](Self::leave) running are taken over, and stay when this is dropped.
     pub fn start(directory: &Path, settings: Settings) -> Result<Self> {
         let place = Place::at(directory, &[Self::user()?])?;
         Self::start_in(place, settings)
@@ -116,7 +125,7 @@ impl Postgres {
         }
         let count = settings.replicas + 1;
         let ports = match &settings.ports {
-            Some(given) => Ports::given(given)?,
+            Some(given) => Ports::given(given),
             None => Ports::free(count)?,
         };
         let file = |name: &str| secret::password_in(&place.path().join(name));
@@ -125,21 +134,31 @@ impl Postgres {
             application: file("postgres-password")?,
             replication: file("postgres-replication-password")?,
         };
-        let processes = std::iter::repeat_with(|| None).take(count).collect();
+        let processes = Server::all(settings.replicas)
+            .map(|server| server.to_string())
+            .map(|name| Process::adopt(&name, &place.pid_file(&name)))
+            .collect();
         let mut this = Self { processes, settings, ports, passwords, programs, user, place };
         this.start_all()?;
         Ok(this)
     }
 
     fn start_all(&mut self) -> Result<()> {
-        let setup = self.setup();
-        if !setup.is_made(Server::Primary) {
-            setup.make_primary()?;
+        if !self.is_running(Server::Primary) {
+            ports::check_free(&[self.port(Server::Primary)?])?;
+            let setup = self.setup();
+            if !setup.is_made(Server::Primary) {
+                setup.make_primary()?;
+            }
+            self.start_server(Server::Primary)?;
         }
-        self.start_server(Server::Primary)?;
         let roles = self.setup().roles();
         self.run_sql(Server::Primary, SUPERUSER, "postgres", &self.passwords.superuser, &roles)?;
         for replica in self.replicas() {
+            if self.is_running(replica) {
+                continue;
+            }
+            ports::check_free(&[self.port(replica)?])?;
             self.admin_sql(
                 Server::Primary,
                 &format!(
@@ -197,7 +216,7 @@ impl Postgres {
     /// Stops a server: sessions end, nothing is lost.
     pub fn stop(&mut self, server: Server) -> Result<()> {
         let index = self.index(server)?;
-        self.processes[index].take().map_or(Ok(()), |mut process| process.stop(STOP, STOPPING))
+        self.processes[index].take().map_or(Ok(()), |mut process| process.stop(FAREWELL))
     }
 
     /// Kills all processes of a server at once, as a crash would.
@@ -291,6 +310,8 @@ impl Postgres {
             death: "QUIT",
             name,
         };
+        // PostgreSQL takes a killed predecessor for alive until somebody has reaped it.
+        wait::for_end(REAPED, || !postmaster(&data).is_some_and(process::is_zombie));
         let mut process = program.start()?;
         wait::until(READY, &format!("{server} that answers"), || {
             if !process.is_running() {
@@ -339,11 +360,16 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Data that goes too needs no orderly end; what stays gets one.
-        let signal = if self.settings.is_durable { STOP } else { Signal::SIGQUIT };
+        let signal = if self.settings.is_durable { FAREWELL.signal } else { Signal::SIGQUIT };
         for process in self.processes.iter_mut().rev().flatten() {
-            process.stop_unless_left(signal, STOPPING);
+            process.stop_unless_left(Farewell { signal, ..FAREWELL });
         }
     }
+}
+
+/// The process that the data directory's lock file names.
+fn postmaster(data: &Path) -> Option<u32> {
+    fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// Whether the server says in its `postmaster.pid` that it answers, as pg_ctl asks.

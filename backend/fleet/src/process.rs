@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -19,6 +19,9 @@ use crate::{spawn, wait};
 /// How long the kernel may take to end what got SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
+/// Between two requests to end.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Whose life a server shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
@@ -26,6 +29,18 @@ pub enum Lifetime {
     Ours,
     /// Its own: once [left](Process::leave) it stays, without a terminal, until it is stopped.
     ItsOwn,
+}
+
+/// How a process is asked to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Farewell {
+    /// What asks it.
+    pub(crate) signal: Signal,
+    /// Whether it may refuse, so that it is asked again every second. Others take a second
+    /// signal for hurry.
+    pub(crate) again: bool,
+    /// How long it may take until it is killed.
+    pub(crate) longest: Duration,
 }
 
 /// What is run, and how.
@@ -148,13 +163,25 @@ impl Identity {
     }
 
     /// Asks it to end, and kills it with its children when it has not in time.
-    pub(crate) fn stop(&self, politely: Signal, longest: Duration) -> Result<()> {
-        self.signal(politely)?;
-        // One that was stopped hears it only then.
+    pub(crate) fn stop(&self, farewell: Farewell) -> Result<()> {
+        let deadline = Instant::now() + farewell.longest;
+        self.signal(farewell.signal)?;
+        // One that was halted hears it only then.
         self.signal(Signal::SIGCONT)?;
-        if !wait::for_end(longest, || !self.is_running()) {
-            self.kill_tree();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let patience = if farewell.again { left.min(ASK_AGAIN) } else { left };
+            if wait::for_end(patience, || !self.is_running()) {
+                return Ok(());
+            }
+            if farewell.again {
+                self.signal(farewell.signal)?;
+            }
         }
+        self.kill_tree();
         Ok(())
     }
 }
@@ -169,6 +196,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Takes over what another run of us left running, if it does still.
+    pub(crate) fn adopt(name: &str, pid_file: &Path) -> Option<Self> {
+        let identity = Identity::read(pid_file).filter(Identity::is_running)?;
+        Some(Self { name: name.to_owned(), identity, child: None, stays: true })
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.reap();
         self.identity.is_running()
@@ -182,8 +215,8 @@ impl Process {
         self.identity.signal(signal)
     }
 
-    pub(crate) fn stop(&mut self, politely: Signal, longest: Duration) -> Result<()> {
-        let result = self.identity.stop(politely, longest);
+    pub(crate) fn stop(&mut self, farewell: Farewell) -> Result<()> {
+        let result = self.identity.stop(farewell);
         self.reap();
         result
     }
@@ -200,17 +233,18 @@ impl Process {
     }
 
     /// Stops it when it is dropped before it was left.
-    pub(crate) fn stop_unless_left(&mut self, politely: Signal, longest: Duration) {
+    pub(crate) fn stop_unless_left(&mut self, farewell: Farewell) {
         if !self.stays {
-            let _ = self.stop(politely, longest);
+            let _ = self.stop(farewell);
         }
     }
 
     fn reap(&mut self) {
-        if let Some(child) = &mut self.child
-            && !matches!(child.try_wait(), Ok(None))
+        if !self.identity.is_running()
+            && let Some(mut child) = self.child.take()
         {
-            self.child = None;
+            // It is over: this takes note, and waits for nothing.
+            let _ = child.wait();
         }
     }
 }
@@ -242,8 +276,13 @@ impl Stat {
         // The name, in parentheses, may hold anything; state is the third field (man 5 proc).
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
+        let threads: u64 = fields.get(17)?.parse().ok()?;
         Some(Self {
-            is_over: matches!(*fields.first()?, "Z" | "X"),
+            // The first thread may be over before the others, which hold sockets still.
+            is_over: match *fields.first()? {
+                "Z" => threads <= 1,
+                state => state == "X",
+            },
             parent: fields.get(1)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
@@ -273,6 +312,11 @@ pub(crate) fn ourselves() -> Result<(u32, u64)> {
 /// Whether the process of that id that started then still runs.
 pub(crate) fn runs(pid: u32, started: u64) -> bool {
     Stat::read(pid).is_some_and(|stat| stat.started == started)
+}
+
+/// Whether a process is over and its parent has not taken note yet.
+pub(crate) fn is_zombie(pid: u32) -> bool {
+    Stat::read(pid).is_some_and(|stat| stat.is_over)
 }
 
 fn as_pid(id: u32) -> Pid {

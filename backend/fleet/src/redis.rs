@@ -3,6 +3,7 @@
 //! Nodes are numbered from 1, as in `redis-1`. Every call blocks; from async code use
 //! `spawn_blocking`.
 
+mod ask;
 mod client;
 mod join;
 mod view;
@@ -18,13 +19,11 @@ use nix::sys::signal::Signal;
 use crate::error::{Doing, Error, Result};
 use crate::place::{self, Place};
 use crate::ports::Ports;
-use crate::process::{Lifetime, Process, Program};
+use crate::process::{Farewell, Lifetime, Process, Program};
 use crate::secret::{self, write_private};
 use crate::user::User;
-use crate::wait;
-use client::Connection;
+use crate::{ports, wait};
 pub use client::Reply;
-use view::{Member, members};
 
 /// How many nodes there are: half of them are masters at first.
 pub const NODES: usize = 6;
@@ -35,13 +34,10 @@ pub(crate) const TO_BUS: u16 = 10_000;
 
 /// How long nodes may take to answer, and to agree.
 const READY: Duration = Duration::from_secs(60);
-/// How long one answer may take. A node that is paused gives none.
-const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What stops a node: it saves, and ends.
-pub(crate) const STOP: Signal = Signal::SIGTERM;
-/// How long that may take until it is killed.
-pub(crate) const STOPPING: Duration = Duration::from_secs(20);
+/// It saves and ends, unless it is just making a new file of its writes: then it refuses.
+pub(crate) const FAREWELL: Farewell =
+    Farewell { signal: Signal::SIGTERM, again: true, longest: Duration::from_secs(20) };
 
 /// What all nodes have in common.
 const COMMON: &str = include_str!("../../../config/redis/redis-cluster.conf");
@@ -78,7 +74,8 @@ impl RedisCluster {
         Self::start_in(Place::temporary("redis")?, settings)
     }
 
-    /// Starts what is in `directory`, or a new one there.
+    /// Starts what is in `directory`, or a new one there. Nodes that an earlier run
+    /// [left](Self::leave) running are taken over, and stay when this is dropped.
     pub fn start(directory: &Path, settings: Settings) -> Result<Self> {
         let place = Place::at(directory, &[Self::user()?])?;
         Self::start_in(place, settings)
@@ -97,12 +94,15 @@ impl RedisCluster {
         }
         let ports = match settings.ports {
             Some(given) => {
-                Ports::given(&[given, given.map(|port| port.saturating_add(TO_BUS))].concat())?
+                Ports::given(&[given, given.map(|port| port.saturating_add(TO_BUS))].concat())
             }
             None => Ports::free(2 * NODES)?,
         };
         let password = secret::password_in(&place.path().join("redis-password"))?;
-        let processes = [const { None }; NODES];
+        let processes = std::array::from_fn(|index| {
+            let name = name(index + 1);
+            Process::adopt(&name, &place.pid_file(&name))
+        });
         let mut this = Self { processes, settings, ports, password, program, user, place };
         this.start_all()?;
         Ok(this)
@@ -112,6 +112,11 @@ impl RedisCluster {
         let mark = self.place.path().join("redis-cluster-is-made");
         let is_made = mark.exists();
         for node in 1..=NODES {
+            if is_made && self.check_runs(node).is_ok() {
+                continue;
+            }
+            self.stop(node)?;
+            ports::check_free(&[self.port(node), self.bus_port(node)])?;
             if !is_made {
                 self.make_directory(node)?;
             }
@@ -152,63 +157,9 @@ impl RedisCluster {
         Ok(self.processes[index(node)?].as_ref().map(Process::pid))
     }
 
-    /// Asks one node, and gives its answer whatever it is.
-    pub fn ask(&self, node: usize, command: &[&str]) -> Result<Reply> {
-        self.try_ask(node, command)
-            .map_err(|error| Error::Redis { node, message: error.to_string() })
-    }
-
-    /// Asks the node that the key of a command belongs to, so that it has an answer.
-    pub fn ask_for_key(&self, key: &str, command: &[&str]) -> Result<Reply> {
-        let node = self.master_of(key)?;
-        match self.ask(node, command)? {
-            Reply::Error(message) => Err(Error::Redis { node, message }),
-            reply => Ok(reply),
-        }
-    }
-
-    /// The master of a key's slot, as seen by the first node that answers.
-    pub fn master_of(&self, key: &str) -> Result<usize> {
-        let node = self.first_that_answers()?;
-        let Reply::Integer(slot) = self.ask(node, &["CLUSTER", "KEYSLOT", key])? else {
-            return Err(Error::Redis { node, message: "no slot for a key".to_owned() });
-        };
-        self.members(node)?
-            .iter()
-            .filter(|member| member.is_master && !member.is_down)
-            .find(|member| {
-                member
-                    .slots
-                    .iter()
-                    .any(|range| u16::try_from(slot).is_ok_and(|s| range.contains(&s)))
-            })
-            .and_then(|member| self.node_of(member.port))
-            .ok_or_else(|| Error::NoSuchServer(format!("master of the slot {slot}")))
-    }
-
-    /// The masters that are up, as seen by the first node that answers.
-    pub fn masters(&self) -> Result<Vec<usize>> {
-        self.nodes(|member| member.is_master && !member.is_down && !member.slots.is_empty())
-    }
-
-    /// The replicas that are up, as seen by the first node that answers.
-    pub fn replicas(&self) -> Result<Vec<usize>> {
-        self.nodes(|member| !member.is_master && !member.is_down)
-    }
-
-    /// The replicas of one master, as seen by the first node that answers.
-    pub fn replicas_of(&self, master: usize) -> Result<Vec<usize>> {
-        let port = self.address(master)?.port();
-        let all = self.members(self.first_that_answers()?)?;
-        let id = all.iter().find(|member| member.port == port).map(|member| member.id.clone());
-        self.nodes(|member| member.master.is_some() && member.master == id && !member.is_down)
-    }
-
     /// Stops a node: it saves and ends.
     pub fn stop(&mut self, node: usize) -> Result<()> {
-        self.processes[index(node)?]
-            .take()
-            .map_or(Ok(()), |mut process| process.stop(STOP, STOPPING))
+        self.processes[index(node)?].take().map_or(Ok(()), |mut process| process.stop(FAREWELL))
     }
 
     /// Kills a node at once, as a crash would.
@@ -267,11 +218,6 @@ impl RedisCluster {
         }
     }
 
-    fn try_ask(&self, node: usize, command: &[&str]) -> io::Result<Reply> {
-        let address = self.address(node).map_err(io::Error::other)?;
-        Connection::open(address, &self.password, PATIENCE)?.ask(command)
-    }
-
     fn is_serving(&self, node: usize) -> io::Result<bool> {
         let says = |command: &[&str], wanted: &str| -> io::Result<bool> {
             let reply = self.try_ask(node, command)?;
@@ -284,35 +230,12 @@ impl RedisCluster {
             && (says(&replication, "role:master")? || says(&replication, "master_link_status:up")?))
     }
 
-    fn first_that_answers(&self) -> Result<usize> {
-        (1..=NODES)
-            .find(|&node| {
-                self.processes[node - 1].is_some()
-                    && self.try_ask(node, &["PING"]).is_ok_and(|reply| reply.text().is_some())
-            })
-            .ok_or_else(|| Error::NoSuchServer("node of Redis that answers".to_owned()))
+    fn port(&self, node: usize) -> u16 {
+        self.ports.get(node - 1)
     }
 
-    fn members(&self, node: usize) -> Result<Vec<Member>> {
-        match self.ask(node, &["CLUSTER", "NODES"])? {
-            Reply::Text(text) => Ok(members(&text)),
-            other => Err(Error::Redis { node, message: format!("{other:?}") }),
-        }
-    }
-
-    fn nodes(&self, is_wanted: impl Fn(&Member) -> bool) -> Result<Vec<usize>> {
-        let all = self.members(self.first_that_answers()?)?;
-        let mut nodes: Vec<usize> = all
-            .iter()
-            .filter(|member| is_wanted(member))
-            .filter_map(|member| self.node_of(member.port))
-            .collect();
-        nodes.sort_unstable();
-        Ok(nodes)
-    }
-
-    fn node_of(&self, port: u16) -> Option<usize> {
-        (1..=NODES).find(|&node| self.ports.get(node - 1) == port)
+    fn bus_port(&self, node: usize) -> u16 {
+        self.ports.get(NODES + node - 1)
     }
 
     fn signal(&self, node: usize, signal: Signal) -> Result<()> {
@@ -361,8 +284,8 @@ impl RedisCluster {
              masterauth {password}\n",
             common.display(),
             directory.display(),
-            self.ports.get(index),
-            self.ports.get(NODES + index),
+            self.port(node),
+            self.bus_port(node),
             password = self.password,
         );
         if let Some(timeout) = self.settings.node_timeout {
@@ -394,10 +317,10 @@ impl Drop for RedisCluster {
         // Data that goes too needs no orderly end; what stays gets one.
         let signal = match self.settings.lifetime {
             Lifetime::Ours => Signal::SIGKILL,
-            Lifetime::ItsOwn => STOP,
+            Lifetime::ItsOwn => FAREWELL.signal,
         };
         for process in self.processes.iter_mut().flatten() {
-            process.stop_unless_left(signal, STOPPING);
+            process.stop_unless_left(Farewell { signal, ..FAREWELL });
         }
     }
 }

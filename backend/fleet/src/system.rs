@@ -4,14 +4,14 @@ mod apps;
 mod up;
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::error::{Doing, Result};
-use crate::process::Identity;
+use crate::error::{Doing, Error, Result};
+use crate::process::{Farewell, Identity};
 use crate::redis::NODES;
 use crate::{postgres, redis};
 pub use up::{Options, Outcome, up};
@@ -34,8 +34,10 @@ const ADMIN_PORT: u16 = 9_901;
 /// Who signs in to the API as an administrator.
 pub const ADMIN_EMAIL: &str = "admin@example.com";
 
-/// How long `lb` and the backends finish what they are at, and a bit.
-const DRAINED: Duration = Duration::from_secs(15);
+/// `lb` and the backends finish what they are at for ten seconds, as they are told; a second
+/// signal would cut that short.
+const DRAIN: Farewell =
+    Farewell { signal: Signal::SIGTERM, again: false, longest: Duration::from_secs(15) };
 
 /// One process of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +99,11 @@ impl Part {
     }
 
     /// What asks it to end, and how long that may take.
-    fn stop(self) -> (Signal, Duration) {
+    fn farewell(self) -> Farewell {
         match self {
-            Self::Postgres(_) => (postgres::STOP, postgres::STOPPING),
-            Self::Redis(_) => (redis::STOP, redis::STOPPING),
-            Self::Backend(_) | Self::Frontend(_) | Self::Lb => (Signal::SIGTERM, DRAINED),
+            Self::Postgres(_) => postgres::FAREWELL,
+            Self::Redis(_) => redis::FAREWELL,
+            Self::Backend(_) | Self::Frontend(_) | Self::Lb => DRAIN,
         }
     }
 
@@ -132,9 +134,24 @@ fn redis_port(node: usize) -> u16 {
     REDIS_PORT + u16::try_from(node - 1).unwrap_or(0)
 }
 
+/// One at a time starts or stops: held as long as the file is open, and by no other process
+/// that is started meanwhile. Beside the directory, which may be no more than a link.
+fn lock(directory: &Path) -> Result<File> {
+    let path = directory.with_extension("lock");
+    let doing = || format!("cannot lock {}", path.display());
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).doing(doing)?;
+    let file = File::options().create(true).append(true).open(&path).doing(doing)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy),
+        Err(TryLockError::Error(error)) => Err(error).doing(doing),
+    }
+}
+
 /// Stops what `directory` says runs, and nothing else: every pid file is held against the
 /// process's time of start. Gives the names of what was stopped.
 pub fn stop(directory: &Path) -> Result<Vec<String>> {
+    let _lock = lock(directory)?;
     let mut stopped = Vec::new();
     for turn in 0..=4 {
         let running: Vec<(Part, Identity)> = Part::all()
@@ -147,8 +164,8 @@ pub fn stop(directory: &Path) -> Result<Vec<String>> {
             let ends: Vec<_> = running
                 .iter()
                 .map(|(part, identity)| {
-                    let (signal, longest) = part.stop();
-                    scope.spawn(move || identity.stop(signal, longest))
+                    let farewell = part.farewell();
+                    scope.spawn(move || identity.stop(farewell))
                 })
                 .collect();
             ends.into_iter().try_for_each(|end| end.join().unwrap_or(Ok(())))
@@ -201,6 +218,16 @@ mod tests {
         assert_eq!(names.len(), all.len());
         let ports: Vec<u16> = all.iter().flat_map(|part| part.ports()).collect();
         assert_eq!(ports.iter().collect::<HashSet<_>>().len(), ports.len());
+    }
+
+    #[test]
+    fn one_at_a_time_starts_or_stops() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("fleet");
+        let held = lock(&state).unwrap();
+        assert!(matches!(stop(&state), Err(Error::Busy)));
+        drop(held);
+        stop(&state).unwrap();
     }
 
     #[test]

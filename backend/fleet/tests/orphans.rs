@@ -1,5 +1,7 @@
 //! Servers end with the process that started them, however that ends.
 
+#![expect(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -18,10 +18,11 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::Invalid;
 use crate::error::{ApiError, FieldErrors};
-use crate::http::extract::QueryParameters;
+use crate::http::extract::{QueryParameters, whole_number};
 
 /// Longest `delay_ms`; longer ones are cut to it.
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -30,25 +31,44 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 const MAX_COUNT: u64 = 1 << 30;
 
 /// Parameters of [`echo`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EchoParameters {
+    /// Milliseconds to wait before the answer; a minute at most.
+    #[param(value_type = Option<u64>, nullable = false)]
     delay_ms: Option<String>,
+    /// The status to answer with.
+    #[param(value_type = Option<u16>, minimum = 200, maximum = 599, default = 200, nullable = false)]
     status: Option<String>,
 }
 
-/// Body of [`echo`]'s response.
-#[derive(Debug, Serialize)]
+/// A request as it came in.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Echo {
+    /// The method.
     method: String,
     /// As received, with the query.
     path: String,
+    /// The version of HTTP.
     version: String,
     /// All values of every field, in the order received.
     headers: BTreeMap<String, Vec<String>>,
 }
 
-/// `ANY /api/v1/diagnostics/echo?delay_ms=&status=`: the request, as it came
-/// in, after `delay_ms` (up to 60 s) and with `status` (200 to 599).
+/// The request, as it came in, after `delay_ms` (up to 60 s) and with `status`
+/// (200 to 599). It takes every method.
+#[utoipa::path(
+    method(get, put, post, delete, options, head, patch, trace),
+    path = "/api/v1/diagnostics/echo",
+    operation_id = "echo",
+    tag = "diagnostics",
+    params(EchoParameters),
+    responses(
+        (status = "default", description = "The request; nothing with 204, 205 and 304.", body = Echo),
+        (status = 400, description = "The query is malformed."),
+        (status = 422, description = "A parameter is not valid."),
+    )
+)]
 pub async fn echo(
     QueryParameters(parameters): QueryParameters<EchoParameters>,
     request: Request,
@@ -80,16 +100,28 @@ pub async fn echo(
     Ok((status, Json(echo)).into_response())
 }
 
-/// Body of [`body`]'s response.
-#[derive(Debug, Serialize)]
+/// What came in.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BodyReport {
+    /// Its length.
     bytes: u64,
     /// In hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
 }
 
-/// `ANY /api/v1/diagnostics/body`: the length and the digest of the request's
-/// body, which is read to its end and not kept. There is no limit.
+/// The length and the digest of the request's body, which is read to its end and
+/// not kept. There is no limit. It takes every method.
+#[utoipa::path(
+    method(get, put, post, delete, options, head, patch, trace),
+    path = "/api/v1/diagnostics/body",
+    operation_id = "digest_body",
+    tag = "diagnostics",
+    responses(
+        (status = 200, description = "Length and digest.", body = BodyReport),
+        (status = 400, description = "The body ended early."),
+    )
+)]
 pub async fn body(request: Request) -> Result<Json<BodyReport>, ApiError> {
     let mut body = request.into_body();
     let mut digest = digest::Context::new(&digest::SHA256);
@@ -106,16 +138,32 @@ pub async fn body(request: Request) -> Result<Json<BodyReport>, ApiError> {
     Ok(Json(BodyReport { bytes, sha256 }))
 }
 
-/// Parameters of [`bytes`].
-#[derive(Debug, Deserialize)]
+/// Parameters of [`bytes()`].
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct BytesParameters {
+    /// How many; a gibibyte at most.
+    #[param(value_type = u64, required = true)]
     count: Option<String>,
+    /// Whether to leave the length out of the head.
+    #[param(pattern = "^[01]$", nullable = false)]
     chunked: Option<String>,
 }
 
-/// `GET /api/v1/diagnostics/bytes?count=&chunked=1`: `count` bytes (up to
-/// 1 GiB), the n-th of them n modulo 251; with their length in the head, or
-/// without it if `chunked` is 1.
+/// `count` bytes (up to 1 GiB), the n-th of them n modulo 251; with their length
+/// in the head, or without it if `chunked` is 1.
+#[utoipa::path(
+    get,
+    path = "/api/v1/diagnostics/bytes",
+    operation_id = "get_bytes",
+    tag = "diagnostics",
+    params(BytesParameters),
+    responses(
+        (status = 200, description = "The bytes.", body = [u8], content_type = "application/octet-stream"),
+        (status = 400, description = "The query is malformed."),
+        (status = 422, description = "A parameter is not valid."),
+    )
+)]
 pub async fn bytes(
     QueryParameters(parameters): QueryParameters<BytesParameters>,
 ) -> Result<Response, ApiError> {
@@ -191,7 +239,7 @@ fn fields(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
 }
 
 fn parse_number(text: &str) -> Result<u64, Invalid> {
-    text.parse().map_err(|_| Invalid("must be a whole number"))
+    whole_number(text).ok_or(Invalid("must be a whole number"))
 }
 
 fn parse_flag(text: &str) -> Result<bool, Invalid> {
@@ -203,9 +251,9 @@ fn parse_flag(text: &str) -> Result<bool, Invalid> {
 }
 
 fn parse_status(text: &str) -> Result<StatusCode, Invalid> {
-    match text.parse::<u16>() {
+    match whole_number::<u16>(text) {
         // Those below 200 are not the last response to a request.
-        Ok(code @ 200..=599) => StatusCode::from_u16(code).map_err(|_| INVALID_STATUS),
+        Some(code @ 200..=599) => StatusCode::from_u16(code).map_err(|_| INVALID_STATUS),
         _ => Err(INVALID_STATUS),
     }
 }

@@ -9,8 +9,16 @@ use crate::error::ApiError;
 use crate::metrics::{CONTENT_TYPE, Readings};
 use crate::services::Shared;
 
-/// `GET /api/v1/scaling/metrics/prometheus`. Asks nobody: a scrape must not
-/// hang because something else does.
+/// Metrics. Asks nobody: a scrape must not hang because something else does.
+#[utoipa::path(
+    get,
+    path = "/api/v1/scaling/metrics/prometheus",
+    operation_id = "get_metrics",
+    tag = "scaling",
+    responses(
+        (status = 200, description = "In the text format of Prometheus.", body = String, content_type = "text/plain"),
+    )
+)]
 pub async fn prometheus(State(services): State<Shared>) -> Result<impl IntoResponse, ApiError> {
     let store = services.store.known_status();
     let readiness =

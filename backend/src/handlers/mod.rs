@@ -2,7 +2,12 @@
 
 pub mod auth;
 pub mod diagnostics;
+pub mod health;
 pub mod metrics;
+pub mod openapi;
 pub mod probes;
 pub mod users;
 pub mod websocket;
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::causes::chain;
 use crate::services::{Services, Shared};
@@ -21,37 +22,60 @@ use crate::store::StoreStatus;
 /// How long the cache may take to answer. Probes are asked every few seconds
 /// and give up themselves after some: we should know sooner why. The store has
 /// such a limit of its own.
-const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Body of [`health`].
-#[derive(Debug, Serialize)]
+/// That the event loop turns.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
+    /// Always `healthy`.
+    #[schema(value_type = String)]
     status: &'static str,
 }
 
-/// `GET /health`: that the event loop turns; touches nothing else.
+/// Whether the event loop turns; touches nothing else.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "get_health",
+    tag = "scaling",
+    responses(
+        (status = 200, description = "It does.", body = Health),
+    )
+)]
 pub async fn health() -> Json<Health> {
     Json(Health { status: "healthy" })
 }
 
-/// Body of [`liveness`].
-#[derive(Debug, Serialize)]
+/// That the process runs.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Liveness {
+    /// Always `alive`.
+    #[schema(value_type = String)]
     status: &'static str,
     /// Seconds since 1970.
     timestamp: f64,
 }
 
-/// `GET /api/v1/scaling/health/liveness`.
+/// Whether the process runs.
+#[utoipa::path(
+    get,
+    path = "/api/v1/scaling/health/liveness",
+    operation_id = "get_liveness",
+    tag = "scaling",
+    responses(
+        (status = 200, description = "It does.", body = Liveness),
+    )
+)]
 pub async fn liveness() -> Json<Liveness> {
     let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Json(Liveness { status: "alive", timestamp: timestamp.as_secs_f64() })
 }
 
-/// Body of [`readiness`].
-#[derive(Debug, Serialize)]
+/// Whether requests can be served, and are wanted.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
     /// `ready`, `degraded` or `unavailable`.
+    #[schema(value_type = String, pattern = "^(ready|degraded|unavailable)$")]
     status: &'static str,
     /// Whether users can be read.
     database: bool,
@@ -111,14 +135,24 @@ pub(super) async fn assess(services: &Services) -> Readiness {
     Readiness::of(&store, redis, services.lifecycle.is_serving())
 }
 
-/// `GET /api/v1/scaling/health/readiness`: 200 or 503.
+/// Whether requests can be served, and are wanted.
+#[utoipa::path(
+    get,
+    path = "/api/v1/scaling/health/readiness",
+    operation_id = "get_readiness",
+    tag = "scaling",
+    responses(
+        (status = 200, description = "They can, and are.", body = Readiness),
+        (status = 503, description = "They cannot, or are not.", body = Readiness),
+    )
+)]
 pub async fn readiness(State(services): State<Shared>) -> (StatusCode, Json<Readiness>) {
     let readiness = assess(&services).await;
     (status(readiness.overall), Json(readiness))
 }
 
-/// Body of [`startup`].
-#[derive(Debug, Serialize)]
+/// Whether it has been ready to begin.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Startup {
     database_migrated: bool,
     /// Without a cache everything works, only slower: it is not waited for.
@@ -126,8 +160,17 @@ pub struct Startup {
     ready: bool,
 }
 
-/// `GET /api/v1/scaling/health/startup`: 200 once the database is migrated,
-/// 503 before.
+/// Whether the database is migrated.
+#[utoipa::path(
+    get,
+    path = "/api/v1/scaling/health/startup",
+    operation_id = "get_startup",
+    tag = "scaling",
+    responses(
+        (status = 200, description = "It is.", body = Startup),
+        (status = 503, description = "It is not.", body = Startup),
+    )
+)]
 pub async fn startup(State(services): State<Shared>) -> (StatusCode, Json<Startup>) {
     let (store, cache_initialized) = tokio::join!(
         services.store.status(),

@@ -13,6 +13,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_
 use axum::response::Response;
 use http::Version;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::domain::Invalid;
 use crate::error::{ApiError, FieldErrors};
@@ -37,25 +38,43 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Parameters of [`connect`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ConnectParameters {
+    /// Whose messages to get; without it, one's own come back.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$", nullable = false)]
     room: Option<String>,
 }
 
-/// `GET /ws?room=`.
+/// A WebSocket: an echo, or with `room` a member of that room, on all instances.
+/// A member that reads too slowly misses messages, and is told so:
+/// `{"type":"lagged","missed":N}`.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    operation_id = "connect_websocket",
+    tag = "websocket",
+    params(ConnectParameters),
+    responses(
+        (status = 101, description = "Messages follow, of 64 KiB at most."),
+        (status = 400, description = "The handshake or the query is malformed."),
+        (status = 422, description = "The room has no name for one."),
+        (status = 426, description = "The request is none for a WebSocket over HTTP/1.1."),
+        (status = 503, description = "There are too many rooms."),
+    )
+)]
 pub async fn connect(
     State(services): State<Shared>,
     QueryParameters(parameters): QueryParameters<ConnectParameters>,
     version: Version,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|rejection| refuse(&rejection, version))?;
-
     let mut errors = FieldErrors::default();
     let room = parameters.room.map(|text| parse_room(&text)).transpose();
     let Some(room) = errors.collect("room", room) else {
         return Err(errors.into());
     };
+    let upgrade = upgrade.map_err(|rejection| refuse(&rejection, version))?;
     // Joined before the upgrade, while there is still a response to refuse with.
     let membership = match room {
         Some(name) => Some(services.rooms.join(name).await?),

@@ -1,5 +1,7 @@
 //! Extractors that refuse with a problem document.
 
+use std::str::FromStr;
+
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use bytes::Bytes;
@@ -9,23 +11,19 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::fields::Fields;
 use crate::error::{ApiError, FieldError};
 
 /// The longest body of JSON; the largest that is valid has less than 2 KiB.
 const MAX_JSON_BODY: usize = 64 * 1024;
 
-/// A JSON body.
+/// A JSON body, which is an object.
 ///
 /// 415 if it does not claim to be JSON, 413 if it is longer than 64 KiB, 400 if
-/// it is not JSON, 422 if it is but of another shape.
-#[derive(Debug)]
-pub struct JsonBody<T>(pub T);
+/// it is not JSON, 422 if it is but no object.
+pub struct JsonBody(pub Fields);
 
-impl<S, T> FromRequest<S> for JsonBody<T>
-where
-    S: Send + Sync,
-    T: DeserializeOwned,
-{
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
@@ -55,6 +53,11 @@ where
     }
 }
 
+/// The number that `text` is in decimal digits: no sign, no blanks.
+pub fn whole_number<T: FromStr>(text: &str) -> Option<T> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
 /// Whether the content type is `application/json` or `application/…+json`.
 fn claims_json(request: &Request) -> bool {
     let Some(Ok(content_type)) =
@@ -81,42 +84,32 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let cause = error.inner();
-        if cause.classify() == Category::Data {
-            // The message of the cause repeats the value, which may be a
-            // password.
-            ApiError::Invalid(vec![FieldError::new(
-                error.path().to_string(),
-                "is not of the right type",
-            )])
+fn parse(body: &[u8]) -> Result<Fields, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.classify() == Category::Data {
+            ApiError::Invalid(vec![FieldError::new("body", "must be an object")])
         } else {
-            malformed(cause)
+            malformed(&error)
         }
-    })?;
-    deserializer.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    })
 }
 
 fn malformed(error: &serde_json::Error) -> ApiError {
     ApiError::Malformed(
-        format!("the body is not JSON (line {}, column {})", error.line(), error.column()).into(),
+        format!(
+            "the body cannot be read as JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        )
+        .into(),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use serde::Deserialize;
 
     use super::*;
-
-    #[derive(Debug, Deserialize)]
-    struct Named {
-        name: Option<String>,
-    }
 
     fn request(content_type: Option<&str>) -> Request {
         let mut request = Request::new(Body::empty());
@@ -140,18 +133,33 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_named_but_not_repeated() {
-        let Err(ApiError::Invalid(errors)) = parse::<Named>(br#"{"name": 12345}"#) else {
-            panic!("not invalid");
-        };
-        assert_eq!(errors, [FieldError::new("name", "is not of the right type")]);
+    fn what_is_json_but_no_object_is_invalid() {
+        for body in ["null", "1", "[]", "[{}]", "\"{}\""] {
+            let Err(ApiError::Invalid(errors)) = parse(body.as_bytes()) else {
+                panic!("not invalid: {body}");
+            };
+            assert_eq!(errors, [FieldError::new("body", "must be an object")]);
+        }
     }
 
     #[test]
     fn what_is_not_json_is_malformed() {
-        for body in [&b""[..], b"{", b"{} {}", b"\xff", b"{\"name\": \"a\"}x"] {
-            assert!(matches!(parse::<Named>(body), Err(ApiError::Malformed(_))), "{body:?}");
+        for body in [
+            &b""[..],
+            b"{",
+            b"{} {}",
+            b"\xff",
+            b"{\"name\": \"a\"}x",
+            b"\xef\xbb\xbf{}",
+            b"{\"name\": \"\xff\"}",
+            b"{\"name\": \"\\ud800\"}",
+            b"{\"name\": \"\0\"}",
+            b"{\"name\": 1e999}",
+            b"{'name': 'a'}",
+            b"{\"name\": \"a\",}",
+        ] {
+            assert!(matches!(parse(body), Err(ApiError::Malformed(_))), "{body:?}");
         }
-        assert_eq!(parse::<Named>(br#"{"name": "a", "more": 1} "#).unwrap().name.unwrap(), "a");
+        assert!(parse(b" {\"name\": \"a\"} ").is_ok());
     }
 }

@@ -17,8 +17,7 @@ use http_body::{Frame, SizeHint};
 use tracing::Instrument;
 
 use crate::error::ApiError;
-use crate::metrics::InFlight;
-use crate::services::Shared;
+use crate::request_metrics::{InFlight, RequestMetrics};
 
 /// Ties a request to its log lines, here and at the balancer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,10 +30,14 @@ const UNMATCHED: &str = "unmatched";
 
 /// Gives the request an id and a span, measures it, and turns a panic into a
 /// 500 instead of a connection that just closes.
-pub async fn observe(State(services): State<Shared>, request: Request, next: Next) -> Response {
-    let in_flight = services.metrics.requests.enter();
+pub async fn observe(
+    State(metrics): State<RequestMetrics>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let in_flight = metrics.enter();
     let route = request.extensions().get::<MatchedPath>();
-    let measurement = services.metrics.requests.begin(route.map_or(UNMATCHED, MatchedPath::as_str));
+    let measurement = metrics.begin(route.map_or(UNMATCHED, MatchedPath::as_str));
 
     let id = request_id(request.headers());
     let span = tracing::info_span!(
@@ -121,57 +124,21 @@ impl HttpBody for CountedBody {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::Router;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use http::StatusCode;
     use hyper_util::service::TowerToHyperService;
+    use prometheus::Registry;
 
     use super::*;
-    use crate::accounts::Accounts;
-    use crate::cache::{CacheAside, NoCache};
-    use crate::metrics::Metrics;
-    use crate::passwords::Passwords;
-    use crate::rooms::Rooms;
-    use crate::services::Services;
-    use crate::sessions::Sessions;
-    use crate::shutdown::Lifecycle;
-    use crate::store::{SqliteStore, UserStore};
-    use crate::tokens::{SigningKey, Tokens};
-    use crate::users::Users;
 
     #[tokio::test]
     async fn a_panic_is_a_500_and_nothing_more() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = SigningKey::load_or_create(&directory.path().join("key")).unwrap();
-        let store: Arc<dyn UserStore> =
-            Arc::new(SqliteStore::open(&directory.path().join("db")).await.unwrap());
-        let cache = CacheAside::disabled();
-        let accounts = Accounts::new(store.clone(), cache.clone());
-        let metrics = Metrics::new("one").unwrap();
-        let tokens = Tokens::new(&key, Duration::from_secs(1));
-        let services = Arc::new(Services {
-            users: Users::new(store.clone(), accounts.clone()),
-            sessions: Sessions::new(
-                tokens,
-                store.clone(),
-                accounts,
-                cache,
-                metrics.sessions.clone(),
-            ),
-            store,
-            cache: Arc::new(NoCache),
-            passwords: Passwords::new(1).await.unwrap(),
-            rooms: Rooms::local(),
-            metrics,
-            lifecycle: Lifecycle::new(),
-        });
+        let metrics = RequestMetrics::register(&Registry::new(), "one").unwrap();
         let broken = async || -> StatusCode { panic!("of a handler") };
-        let router = Router::new()
-            .route("/broken", get(broken))
-            .layer(from_fn_with_state(services, observe));
+        let router =
+            Router::new().route("/broken", get(broken)).layer(from_fn_with_state(metrics, observe));
 
         let request = http::Request::get("/broken").body(Body::empty()).unwrap();
         let service = TowerToHyperService::new(router);

@@ -57,7 +57,7 @@ impl Database {
             )?,
             fallbacks: counters(
                 "fastnext_db_reads_fallback_total",
-                "Reads that no replica answered: there was none, none was new enough, or it failed.",
+                "Reads that did not go as they should, by why: see docs/operations.md.",
                 "reason",
             )?,
             up: gauges("fastnext_db_up", "Whether the server answers.", &["server"])?,
@@ -108,6 +108,7 @@ impl Database {
             ("no_replica", reads.no_replica),
             ("not_replayed", reads.not_replayed),
             ("failed", reads.failed),
+            ("primary_down", reads.primary_down),
         ] {
             advance(&self.fallbacks.with_label_values(&[reason]), total);
         }

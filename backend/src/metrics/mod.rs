@@ -1,4 +1,5 @@
-//! The metrics of the process; every name stands in this module.
+//! The metrics of the API; every name stands in this module, or in
+//! [`crate::request_metrics`] if other roles have it too.
 //!
 //! Label values are bounded: routes are the templates of the router
 //! (`/api/v1/users/{id}`), never paths that clients made up.
@@ -6,16 +7,15 @@
 mod cache;
 mod database;
 mod machine;
-mod requests;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntGauge, Registry, TextEncoder};
 
+use crate::request_metrics::RequestMetrics;
 use crate::store::{ReadCounts, StoreStatus};
 
 pub use cache::{CacheMetrics, Lookup, RoomMetrics, SessionMetrics};
-pub use requests::{InFlight, Measurement, Requests};
 
 use database::Database;
 use machine::Machine;
@@ -28,7 +28,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct Metrics {
     registry: Registry,
     /// Requests, and how long they take.
-    pub requests: Requests,
+    pub requests: RequestMetrics,
     /// The cache.
     pub cache: CacheMetrics,
     /// Sessions.
@@ -70,17 +70,9 @@ impl Metrics {
     pub fn new(instance: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
 
-        let info = IntGaugeVec::new(
-            Opts::new("fastnext_instance_info", "Always 1; the label says who answers."),
-            &["instance"],
-        )?;
-        registered(&registry, info)?.with_label_values(&[instance]).set(1);
-        #[cfg(target_os = "linux")]
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
         Ok(Self {
-            requests: Requests::new(&registry)?,
+            requests: RequestMetrics::register(&registry, instance)?,
             cache: CacheMetrics::new(&registry)?,
             sessions: SessionMetrics::new(&registry)?,
             room_messages: RoomMetrics::new(&registry)?,
@@ -163,7 +155,13 @@ mod tests {
                 is_migrated: true,
                 servers: vec![server("primary", None), server("replica-1", lag)],
             },
-            reads: ReadCounts { replica: 9, primary: 3, no_replica: 2, not_replayed: 1, failed: 0 },
+            reads: ReadCounts {
+                replica: 9,
+                primary: 3,
+                no_replica: 2,
+                not_replayed: 1,
+                ..ReadCounts::default()
+            },
             websockets: 7,
             rooms: 1,
             is_ready: true,

@@ -85,7 +85,7 @@ impl Bus {
         metrics: RoomMetrics,
     ) -> Result<Self, RedisError> {
         let nodes = settings.nodes.iter().map(|node| {
-            let address = ConnectionAddr::Tcp(node.host.clone(), node.port);
+            let address = ConnectionAddr::Tcp(node.name.clone(), node.port);
             let mut info = address.into_connection_info()?;
             if let Some(password) = &settings.password {
                 let redis = info.redis_settings().clone().set_password(password.expose());

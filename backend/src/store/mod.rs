@@ -5,7 +5,9 @@
 //! call of any instance of the service finds, if it asks for a state that is
 //! no older than the [`Position`] the first one gave.
 
+mod failure;
 mod position;
+mod postgres;
 mod row;
 mod sqlite;
 mod status;
@@ -20,6 +22,7 @@ use crate::domain::{
 };
 
 pub use position::Position;
+pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::{OpenError, SqliteStore};
 pub use status::{PoolUsage, ReadCounts, ServerStatus, StoreStatus};
 

@@ -327,27 +327,6 @@ impl UserStore for SqliteStore {
     }
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        /// `SQLITE_BUSY`, in the low byte of the extended codes.
-        const BUSY: i32 = 5;
-
-        match &error {
-            sqlx::Error::Database(cause) if cause.is_unique_violation() => Self::EmailTaken,
-            sqlx::Error::Database(cause)
-                if cause
-                    .code()
-                    .and_then(|code| code.parse::<i32>().ok())
-                    .is_some_and(|code| code & 0xff == BUSY) =>
-            {
-                Self::Unavailable(error.into())
-            }
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Unavailable(error.into()),
-            _ => Self::Failed(error.into()),
-        }
-    }
-}
-
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)

@@ -84,4 +84,6 @@ pub struct ReadCounts {
     pub not_replayed: u64,
     /// Failed at a replica, and were asked again elsewhere.
     pub failed: u64,
+    /// Answered by a replica that may be behind, as the primary was down.
+    pub primary_down: u64,
 }

@@ -12,6 +12,8 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
 /// Longer than anything here takes, also on a busy machine.
@@ -48,6 +50,14 @@ impl Site {
         self.directory.path().join(name)
     }
 
+    /// Does behind the service's back what its API does not.
+    pub(crate) async fn execute(&self, statement: &'static str, parameter: &str) {
+        let options = SqliteConnectOptions::new().filename(self.path("backend.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(statement).bind(parameter).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     pub(crate) fn start(&self) -> Backend {
         self.start_with(&[])
     }
@@ -57,10 +67,15 @@ impl Site {
     }
 
     pub(crate) fn launch(&self, environment: &[(&str, &str)]) -> Starting {
+        self.launch_with(&[], environment)
+    }
+
+    pub(crate) fn launch_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Starting {
         let name = format!("instance-{}", self.instances.fetch_add(1, Ordering::Relaxed));
         let log = self.path(&format!("{name}.log"));
         let child = command()
             .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
             .env("BACKEND_INSTANCE", &name)
             .env("BACKEND_DATABASE", self.path("backend.db"))
             .env("BACKEND_SIGNING_KEY_FILE", self.path("backend.key"))
@@ -120,6 +135,18 @@ impl Backend {
         let response = self.post("/api/v1/users", user).await;
         assert_eq!(response.status(), StatusCode::CREATED);
         response.json().await.unwrap()
+    }
+
+    /// A token, if these are the credentials of a user.
+    pub(crate) async fn login(&self, email: &str, password: &str) -> Option<String> {
+        let credentials = json!({"email": email, "password": password});
+        let response = self.post("/api/v1/auth/login", credentials).await;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return None;
+        }
+        assert_eq!(response.status(), StatusCode::OK);
+        let body: Value = response.json().await.unwrap();
+        Some(body["access_token"].as_str().unwrap().to_owned())
     }
 
     pub(crate) async fn metrics(&self) -> String {

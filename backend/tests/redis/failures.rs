@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use backend::cache::{Cache, Loaded, OPERATION_TIMEOUT};
-use backend::settings::{RedisNode, RedisSettings};
+use backend::host::Host;
+use backend::settings::RedisSettings;
 use fleet::redis::{NODES, RedisCluster, Reply, Settings};
 use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpStream};
@@ -233,7 +234,7 @@ async fn a_cluster_that_is_elsewhere_is_found_through_the_nodes_of_the_settings(
     let address = gate.local_addr().unwrap();
     let (behind, target) = tokio::sync::watch::channel(one.address(1).unwrap());
     let gate = tokio::spawn(forward(gate, target));
-    let node = RedisNode { host: address.ip().to_string(), port: address.port() };
+    let node = Host { name: address.ip().to_string(), port: address.port() };
     let settings = RedisSettings { nodes: vec![node], ..settings(&one) };
 
     let instance = Instance::start(&settings);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend::cache::{Cache, CacheAside, Entry, RedisCache};
+use backend::host::Host;
 use backend::metrics::{Metrics, Readings};
 use backend::secret::Secret;
-use backend::settings::{RedisNode, RedisSettings};
+use backend::settings::RedisSettings;
 use backend::store::Position;
 use bytes::Bytes;
 use fleet::redis::{RedisCluster, Reply};
@@ -32,7 +33,7 @@ pub(crate) fn settings(cluster: &RedisCluster) -> RedisSettings {
     let nodes = cluster.addresses().into_iter();
     RedisSettings {
         nodes: nodes
-            .map(|address| RedisNode { host: address.ip().to_string(), port: address.port() })
+            .map(|address| Host { name: address.ip().to_string(), port: address.port() })
             .collect(),
         password: Some(Secret::new(cluster.password().to_owned())),
     }

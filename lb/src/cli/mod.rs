@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod check;
+mod probe;
 mod run;
 mod schema;
 mod upgrade;
@@ -57,6 +58,11 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 90)]
         timeout: u64,
     },
+    /// Ask a URL, such as http://127.0.0.1:9900/readyz: exit 0 if the answer is a 2xx, else 1
+    Probe {
+        /// The URL, over plain HTTP
+        url: String,
+    },
 }
 
 /// Runs what the arguments ask for.
@@ -68,6 +74,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Upgrade { pid_file, timeout } => {
             upgrade::upgrade(&pid_file, Duration::from_secs(timeout))
         }
+        Command::Probe { url } => probe::probe(&url),
     }
 }
 

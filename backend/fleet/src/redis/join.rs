@@ -22,8 +22,8 @@ impl RedisCluster {
             )?;
         }
         for node in 2..=NODES {
-            let port = self.ports.get(node - 1).to_string();
-            let bus = self.ports.get(NODES + node - 1).to_string();
+            let port = self.port(node).to_string();
+            let bus = self.bus_port(node).to_string();
             self.tell(1, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
         }
         wait::until(READY, "nodes that know each other", || {

@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{NODES, POSTGRES_PORT, Part, REPLICAS, apps, redis_port};
+use super::{NODES, POSTGRES_PORT, Part, REPLICAS, apps, lock, redis_port};
 use crate::error::{Doing, Error, Result};
-use crate::place::Place;
-use crate::ports::Ports;
 use crate::postgres::{self, Postgres};
 use crate::process::Lifetime;
 use crate::redis::{self, RedisCluster};
+use crate::{place::Place, ports};
 
 /// What [`up`] is told.
 #[derive(Debug, Clone)]
@@ -36,34 +35,31 @@ pub enum Outcome {
 }
 
 /// Starts the system with its state in `directory` and leaves it running. Data that is there
-/// is kept. When something fails, all that was started is stopped again. Where only what
-/// keeps no data is missing (a backend that was killed, say), that is started.
+/// is kept. When something fails, all that was started is stopped again. Where some of it
+/// runs, what is missing is started: a replica that was killed, say.
 pub fn up(directory: &Path, options: &Options) -> Result<Outcome> {
     let wanted: Vec<Part> =
         Part::all().into_iter().filter(|part| part.is_server() || !options.servers_only).collect();
-    let (running, down): (Vec<Part>, Vec<Part>) =
-        wanted.iter().partition(|part| part.running(directory).is_some());
-    if !running.is_empty() && options.fresh {
+    let _lock = lock(directory)?;
+    if options.fresh && Part::all().iter().any(|part| part.running(directory).is_some()) {
         return Err(Error::Running);
     }
+    let down: Vec<Part> =
+        wanted.into_iter().filter(|part| part.running(directory).is_none()).collect();
     if down.is_empty() {
         return Ok(Outcome::RanAlready);
-    }
-    let servers_down = down.iter().filter(|part| part.is_server()).count();
-    if servers_down > 0 && !running.is_empty() {
-        let down: Vec<String> = down.iter().map(ToString::to_string).collect();
-        return Err(Error::Partly { down: down.join(", ") });
     }
     check_programs(options)?;
     // All before anything is started: whatever is in the way shows at once.
     let ports: Vec<u16> = down.iter().flat_map(|part| part.ports()).collect();
-    drop(Ports::given(&ports)?);
+    ports::check_free(&ports)?;
 
     if options.fresh {
         wipe(directory)?;
     }
     let place = Place::at(directory, &[Postgres::user()?, RedisCluster::user()?])?;
-    let servers = if servers_down > 0 { Some(start_servers(directory)?) } else { None };
+    let servers_down = down.iter().any(|part| part.is_server());
+    let servers = if servers_down { Some(start_servers(directory)?) } else { None };
     let apps = if options.servers_only { Vec::new() } else { apps::start(&place, options)? };
     for mut process in apps {
         process.leave();

@@ -59,7 +59,7 @@ impl Link {
         let nodes: Vec<ConnectionInfo> = settings
             .nodes
             .iter()
-            .map(|node| ConnectionAddr::Tcp(node.host.clone(), node.port).into_connection_info())
+            .map(|node| ConnectionAddr::Tcp(node.name.clone(), node.port).into_connection_info())
             .collect::<Result<_, _>>()?;
         let mut builder = ClusterClientBuilder::new(nodes)
             .connection_timeout(NODE_TIMEOUT)

@@ -1,18 +1,29 @@
 //! Settings: what the operator wrote ([`Arguments`]) and what the program
 //! uses ([`Settings`]). All that is wrong is reported at once.
 
+mod parse;
+mod postgres;
 mod redis;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
-pub use redis::{RedisArguments, RedisNode, RedisSettings};
+use self::parse::{
+    Problems, parent_exists, parse_duration, parse_filter, parse_instance, parse_password,
+    parse_time_to_live,
+};
+use self::postgres::PostgresArguments;
+use crate::domain::{EmailAddress, Password};
+use crate::store::PostgresSettings;
+
+pub use self::parse::InvalidSettings;
+pub use self::redis::{RedisArguments, RedisSettings};
 
 /// The API service that lb balances.
 ///
@@ -24,6 +35,7 @@ pub use redis::{RedisArguments, RedisNode, RedisSettings};
     name = "backend",
     version,
     after_help = "Durations are written as 250ms, 30s, 5m, 1h 30m, 7d.\n\
+        `backend probe URL` asks a URL, for health checks of containers: 0 if the answer is a 2xx, else 1.\n\
         Exit codes: 0 done, 1 the settings are wrong, 2 the arguments are wrong, \
         70 something broke."
 )]
@@ -40,7 +52,8 @@ pub struct Arguments {
     #[arg(long, env = "BACKEND_INSTANCE", value_name = "NAME", help_heading = SETTINGS)]
     pub instance: Option<String>,
 
-    /// The SQLite file that all instances on this machine share; made if missing.
+    /// The SQLite file that all instances on this machine share; made if missing. Not used with
+    /// PostgreSQL.
     #[arg(
         long,
         env = "BACKEND_DATABASE",
@@ -50,6 +63,22 @@ pub struct Arguments {
     )]
     pub database: PathBuf,
 
+    /// Where PostgreSQL is, if it is to be used.
+    #[command(flatten)]
+    pub postgres: PostgresArguments,
+
+    /// The address of an administrator, who is made at the start if nobody has the address.
+    #[arg(long, env = "BACKEND_ADMIN_EMAIL", value_name = "ADDRESS", help_heading = SETTINGS)]
+    pub admin_email: Option<String>,
+
+    /// The file with the password of the administrator to make.
+    #[arg(
+        long,
+        env = "BACKEND_ADMIN_PASSWORD_FILE",
+        value_name = "FILE",
+        help_heading = SETTINGS
+    )]
+    pub admin_password_file: Option<PathBuf>,
     /// The Redis Cluster.
     #[command(flatten)]
     pub redis: RedisArguments,
@@ -117,11 +146,52 @@ pub struct Arguments {
     pub log: String,
 }
 
+/// Ask a URL, such as http://127.0.0.1:8000/health: exit 0 if the answer is a 2xx, else 1
+///
+/// It is parsed by itself: serving needs arguments that asking has no use for.
+#[derive(Debug, Parser)]
+#[command(name = "backend probe")]
+pub struct ProbeArguments {
+    /// The URL, over plain HTTP.
+    pub url: String,
+}
+
 /// What a process serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// The API.
     Api,
+    /// The web page that uses the API. It needs no database and no signing key.
+    Frontend,
+}
+
+/// Where users are kept.
+#[derive(Debug)]
+pub enum Database {
+    /// In an SQLite file.
+    File(PathBuf),
+    /// In PostgreSQL.
+    Postgres(PostgresSettings),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Postgres(settings) => {
+                write!(formatter, "postgres://{}/{}", settings.primary, settings.database)
+            }
+        }
+    }
+}
+
+/// An administrator to make.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// The address.
+    pub email: EmailAddress,
+    /// The password.
+    pub password: Password,
 }
 
 /// [`Arguments`], parsed and checked.
@@ -133,10 +203,12 @@ pub struct Settings {
     pub role: Role,
     /// Name of the instance, if the operator gave one.
     pub instance: Option<HeaderValue>,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where users are kept.
+    pub database: Database,
     /// The Redis Cluster, if there is one.
     pub redis: Option<RedisSettings>,
+    /// An administrator to make if there is none with the address.
+    pub admin: Option<Admin>,
     /// The file with the signing key.
     pub signing_key_file: PathBuf,
     /// How long an access token is good for; at least a second.
@@ -164,6 +236,9 @@ impl TryFrom<Arguments> for Settings {
             role,
             instance,
             database,
+            postgres,
+            admin_email,
+            admin_password_file,
             redis,
             signing_key_file,
             token_ttl,
@@ -176,9 +251,20 @@ impl TryFrom<Arguments> for Settings {
         let mut problems = Problems::default();
         let instance =
             instance.and_then(|name| problems.collect("BACKEND_INSTANCE", parse_instance(&name)));
-        problems.collect("BACKEND_DATABASE", parent_exists(&database));
+        let database = match postgres.into_settings(&mut problems) {
+            Some(settings) => Database::Postgres(settings),
+            None => Database::File(database),
+        };
         let redis = redis.parse(&mut problems);
-        problems.collect("BACKEND_SIGNING_KEY_FILE", parent_exists(&signing_key_file));
+        let admin = problems
+            .collect("BACKEND_ADMIN_EMAIL", parse_admin(admin_email, admin_password_file))
+            .flatten();
+        if role == Role::Api {
+            if let Database::File(file) = &database {
+                problems.collect("BACKEND_DATABASE", parent_exists(file));
+            }
+            problems.collect("BACKEND_SIGNING_KEY_FILE", parent_exists(&signing_key_file));
+        }
         let token_ttl = problems.collect("BACKEND_TOKEN_TTL", parse_time_to_live(&token_ttl));
         let shutdown_delay =
             problems.collect("BACKEND_SHUTDOWN_DELAY", parse_duration(&shutdown_delay));
@@ -199,6 +285,7 @@ impl TryFrom<Arguments> for Settings {
                 role,
                 instance,
                 database,
+                admin,
                 redis,
                 signing_key_file,
                 token_ttl,
@@ -212,81 +299,19 @@ impl TryFrom<Arguments> for Settings {
     }
 }
 
-/// The settings that are wrong: the name of each, and why.
-#[derive(Debug)]
-pub struct InvalidSettings(pub Vec<(&'static str, String)>);
-
-impl fmt::Display for InvalidSettings {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (setting, problem)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(formatter, "{separator}{setting}: {problem}")?;
+fn parse_admin(email: Option<String>, file: Option<PathBuf>) -> Result<Option<Admin>, String> {
+    match (email, file) {
+        (None, None) => Ok(None),
+        (Some(email), Some(file)) => {
+            let email =
+                EmailAddress::parse(&email).map_err(|invalid| format!("{email:?}: {invalid}"))?;
+            let password = parse_password(None, Some(file))?.ok_or("there is no password")?;
+            let password =
+                Password::parse(password).map_err(|invalid| format!("the password {invalid}"))?;
+            Ok(Some(Admin { email, password }))
         }
-        Ok(())
-    }
-}
-
-impl std::error::Error for InvalidSettings {}
-
-#[derive(Default)]
-struct Problems(Vec<(&'static str, String)>);
-
-impl Problems {
-    fn collect<T>(&mut self, setting: &'static str, parsed: Result<T, String>) -> Option<T> {
-        parsed.map_err(|problem| self.0.push((setting, problem))).ok()
-    }
-}
-
-fn parse_instance(name: &str) -> Result<HeaderValue, String> {
-    // Longer names have no use, and some clients bound what a field may hold.
-    const MAX_LENGTH: usize = 255;
-
-    match HeaderValue::from_str(name) {
-        Ok(value)
-            if (1..=MAX_LENGTH).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_graphic()) =>
-        {
-            Ok(value)
-        }
-        _ => Err(format!("{name:?}: must be 1 to {MAX_LENGTH} visible ASCII characters")),
-    }
-}
-
-fn parse_filter(text: &str) -> Result<EnvFilter, String> {
-    let wrong = |error: &dyn fmt::Display| format!("{text:?}: {error}");
-    let filter = EnvFilter::try_new(text).map_err(|error| wrong(&error))?;
-    // The library tells of every attempt at every node; what matters of it, we say ourselves.
-    if text.split(',').any(|directive| directive.trim().starts_with("redis")) {
-        return Ok(filter);
-    }
-    "redis=off".parse().map(|off| filter.add_directive(off)).map_err(|error| wrong(&error))
-}
-
-fn parent_exists(file: &Path) -> Result<(), String> {
-    let Some(parent) = file.parent() else {
-        return Err(format!("{}: is not a file name", file.display()));
-    };
-    // The parent of a bare file name is empty and means the current directory.
-    if parent.as_os_str().is_empty() || parent.is_dir() {
-        Ok(())
-    } else {
-        Err(format!("{}: {} is not a directory", file.display(), parent.display()))
-    }
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{text:?}: {error}"))
-}
-
-fn parse_time_to_live(text: &str) -> Result<Duration, String> {
-    /// Keeps the sum with the current time far from any overflow.
-    const MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-    let duration = parse_duration(text)?;
-    if (Duration::from_secs(1)..=MAX).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err(format!("{text:?}: must be from 1s to 3650d"))
+        (Some(_), None) => Err("needs BACKEND_ADMIN_PASSWORD_FILE".to_owned()),
+        (None, Some(_)) => Err("is missing, but there is a password".to_owned()),
     }
 }
 
@@ -328,6 +353,17 @@ mod tests {
                 "RUST_LOG"
             ]
         );
+    }
+
+    #[test]
+    fn a_frontend_does_not_ask_for_files_it_has_no_use_for() {
+        let settings = Settings::try_from(arguments(&[
+            "--role=frontend",
+            "--database=/nonexistent/backend.db",
+            "--signing-key-file=/nonexistent/backend.key",
+        ]))
+        .unwrap();
+        assert_eq!(settings.role, Role::Frontend);
     }
 
     #[test]

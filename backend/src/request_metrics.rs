@@ -1,27 +1,40 @@
-//! Requests, and how long they take.
+//! What every role measures of its requests, whatever they are about.
+//!
+//! Label values are bounded: routes are the templates of the router
+//! (`/api/v1/users/{id}`), never paths that clients made up.
 
 use std::time::Instant;
 
 use http::StatusCode;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
-
-use super::registered;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Upper bounds in seconds: from a cached read, under a millisecond, past a
 /// password hash, some tens, to what balancers give up on.
 const LATENCY_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Counts and times requests.
-#[derive(Debug)]
-pub struct Requests {
+/// The metrics of requests. Clones share them.
+#[derive(Debug, Clone)]
+pub struct RequestMetrics {
     requests: IntCounterVec,
     latency: HistogramVec,
     in_flight: IntGauge,
 }
 
-impl Requests {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+impl RequestMetrics {
+    /// The metrics at zero, in `registry`; and with them those of the process:
+    /// who it is, and what it uses.
+    ///
+    /// # Errors
+    /// Never, unless two of the names in `registry` are the same.
+    pub fn register(registry: &Registry, instance: &str) -> Result<Self, prometheus::Error> {
+        let info = IntGaugeVec::new(
+            Opts::new("fastnext_instance_info", "Always 1; the label says who answers."),
+            &["instance"],
+        )?;
+        info.with_label_values(&[instance]).set(1);
         let requests = IntCounterVec::new(
             Opts::new(
                 "fastnext_http_requests_total",
@@ -41,11 +54,14 @@ impl Requests {
             "fastnext_http_requests_in_flight",
             "Requests whose response has not been sent to its end.",
         )?;
-        Ok(Self {
-            requests: registered(registry, requests)?,
-            latency: registered(registry, latency)?,
-            in_flight: registered(registry, in_flight)?,
-        })
+
+        registry.register(Box::new(info))?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(latency.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self { requests, latency, in_flight })
     }
 
     /// Starts to measure a request that matched `route`.
@@ -120,32 +136,43 @@ fn status_class(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::TextEncoder;
+
     use super::*;
-    use crate::metrics::tests::{metrics, text};
+
+    fn metrics() -> (Registry, RequestMetrics) {
+        let registry = Registry::new();
+        let metrics = RequestMetrics::register(&registry, "one").unwrap();
+        (registry, metrics)
+    }
+
+    fn text(registry: &Registry) -> String {
+        TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+    }
 
     #[test]
     fn a_request_is_counted_by_route_and_class() {
-        let metrics = metrics();
-        metrics.requests.begin("/ws").answered(StatusCode::SWITCHING_PROTOCOLS);
-        let text = text(&metrics);
+        let (registry, metrics) = metrics();
+        metrics.begin("/ws").answered(StatusCode::SWITCHING_PROTOCOLS);
+        let text = text(&registry);
         assert!(text.contains("{route=\"/ws\",status=\"1xx\"} 1\n"), "{text}");
         assert!(!text.contains("aborted\"}"), "{text}");
     }
 
     #[test]
     fn a_request_dropped_before_its_response_is_aborted() {
-        let metrics = metrics();
-        drop(metrics.requests.begin("/health"));
-        let text = text(&metrics);
+        let (registry, metrics) = metrics();
+        drop(metrics.begin("/health"));
+        let text = text(&registry);
         assert!(text.contains("{route=\"/health\",status=\"aborted\"} 1\n"), "{text}");
     }
 
     #[test]
     fn a_request_is_in_flight_until_its_guard_is_dropped() {
-        let metrics = metrics();
-        let guard = metrics.requests.enter();
-        assert!(text(&metrics).contains("\nfastnext_http_requests_in_flight 1\n"));
+        let (registry, metrics) = metrics();
+        let guard = metrics.enter();
+        assert!(text(&registry).contains("\nfastnext_http_requests_in_flight 1\n"));
         drop(guard);
-        assert!(text(&metrics).contains("\nfastnext_http_requests_in_flight 0\n"));
+        assert!(text(&registry).contains("\nfastnext_http_requests_in_flight 0\n"));
     }
 }

@@ -1,0 +1,4 @@
+//! Users: reading them, and changing them.
+
+pub mod read;
+pub mod write;

@@ -1,0 +1,12 @@
+//! The whole behind the balancer: three instances on a PostgreSQL with two
+//! replicas and a Redis Cluster of six nodes, some of which are killed, paused
+//! and started again.
+
+#[path = "../api/support.rs"]
+#[allow(dead_code, reason = "not all of it is used here")]
+mod support;
+
+mod databases;
+mod instances;
+mod redis;
+mod stack;

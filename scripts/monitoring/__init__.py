@@ -1,0 +1,1 @@
+"""What checks the configuration of Prometheus and Grafana against what is exposed."""
