@@ -367,6 +367,17 @@ mod tests {
     }
 
     #[test]
+    fn the_library_for_redis_is_silent_unless_it_is_named() {
+        let filter = |text: &str| {
+            let settings = Settings::try_from(arguments(&[&format!("--log={text}")])).unwrap();
+            settings.log.to_string()
+        };
+        assert!(filter("trace").contains("redis=off"));
+        assert!(filter("info,backend::cache::redis=debug").contains(",redis=off"));
+        assert!(!filter("info,redis=warn").contains("redis=off"));
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
