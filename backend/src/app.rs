@@ -19,7 +19,7 @@ use crate::frontend::Frontend;
 use crate::http::{router, server};
 use crate::metrics::Metrics;
 use crate::passwords::{PasswordError, Passwords};
-use crate::rooms::Rooms;
+use crate::rooms::{BusError, Rooms};
 use crate::services::Services;
 use crate::sessions::Sessions;
 use crate::settings::{Database, Role, Settings};
@@ -70,6 +70,9 @@ pub enum StartError {
     /// There is no way to reach the cache.
     #[error("no cache")]
     Cache(#[from] CacheError),
+    /// There is no way to reach the rooms of other instances.
+    #[error("no room bus")]
+    Rooms(#[from] BusError),
     /// Metrics clash.
     #[error("no metrics")]
     Metrics(#[from] prometheus::Error),
@@ -79,7 +82,10 @@ impl StartError {
     /// Whether other settings would help, as opposed to another machine.
     pub fn is_about_settings(&self) -> bool {
         match self {
-            Self::Key(KeyError::TooShort { .. }) | Self::Instance(_) | Self::Cache(_) => true,
+            Self::Key(KeyError::TooShort { .. })
+            | Self::Instance(_)
+            | Self::Cache(_)
+            | Self::Rooms(_) => true,
             Self::Key(_)
             | Self::Listen { .. }
             | Self::Signals(_)

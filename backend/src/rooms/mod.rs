@@ -9,6 +9,7 @@ mod bus;
 mod envelope;
 
 use std::collections::{HashMap, HashSet, hash_map};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::cache::CacheError;
 use crate::metrics::RoomMetrics;
 use crate::settings::RedisSettings;
 use bus::{Bus, Outgoing, QUEUE};
@@ -108,6 +108,11 @@ impl Drop for AbortOnDrop {
 #[error("there are too many rooms")]
 pub struct TooManyRooms;
 
+/// There is no way to reach the other instances.
+#[derive(Debug, thiserror::Error)]
+#[error("rooms cannot be shared")]
+pub struct BusError(#[source] Box<dyn Error + Send + Sync>);
+
 impl Rooms {
     /// Rooms of this process alone.
     pub fn local() -> Self {
@@ -119,12 +124,12 @@ impl Rooms {
     ///
     /// # Errors
     /// If the settings are none that one could connect with.
-    pub fn shared(settings: &RedisSettings, metrics: RoomMetrics) -> Result<Self, CacheError> {
+    pub fn shared(settings: &RedisSettings, metrics: RoomMetrics) -> Result<Self, BusError> {
         let (sender, queue) = mpsc::channel(QUEUE);
         let outbox = Outbox { queue: sender, metrics: metrics.clone() };
         let shared = Arc::new(Shared::new(Some(outbox)));
         let bus = Bus::new(settings, Arc::clone(&shared), queue, metrics)
-            .map_err(|error| CacheError(error.into()))?;
+            .map_err(|error| BusError(error.into()))?;
         let bus = AbortOnDrop(tokio::spawn(bus.run()).abort_handle());
         Ok(Self { shared, _bus: Some(Arc::new(bus)) })
     }

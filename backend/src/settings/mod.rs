@@ -15,7 +15,8 @@ use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
 use self::parse::{
-    Problems, parent_exists, parse_duration, parse_instance, parse_password, parse_time_to_live,
+    Problems, parent_exists, parse_duration, parse_filter, parse_instance, parse_password,
+    parse_time_to_live,
 };
 use self::postgres::PostgresArguments;
 use crate::domain::{EmailAddress, Password};
@@ -134,6 +135,7 @@ pub struct Arguments {
     pub delay: String,
 
     /// What to log: error, warn, info, debug, trace, or by module, as in "info,backend=debug".
+    /// The library for Redis says nothing unless it is named, as in "info,redis=warn".
     #[arg(
         long,
         env = "RUST_LOG",
@@ -269,10 +271,7 @@ impl TryFrom<Arguments> for Settings {
         let drain_timeout =
             problems.collect("BACKEND_DRAIN_TIMEOUT", parse_duration(&drain_timeout));
         let delay = problems.collect("BACKEND_DELAY", parse_duration(&delay));
-        let log = problems.collect(
-            "RUST_LOG",
-            EnvFilter::try_new(&log).map_err(|error| format!("{log:?}: {error}")),
-        );
+        let log = problems.collect("RUST_LOG", parse_filter(&log));
 
         match (token_ttl, shutdown_delay, drain_timeout, delay, log) {
             (

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderValue;
+use tracing_subscriber::EnvFilter;
 
 use crate::secret::Secret;
 
@@ -52,6 +53,16 @@ pub(super) fn parse_instance(name: &str) -> Result<HeaderValue, String> {
         }
         _ => Err(format!("{name:?}: must be 1 to {MAX_LENGTH} visible ASCII characters")),
     }
+}
+
+pub(super) fn parse_filter(text: &str) -> Result<EnvFilter, String> {
+    let wrong = |error: &dyn fmt::Display| format!("{text:?}: {error}");
+    let filter = EnvFilter::try_new(text).map_err(|error| wrong(&error))?;
+    // The library tells of every attempt at every node; what matters of it, we say ourselves.
+    if text.split(',').any(|directive| directive.trim().starts_with("redis")) {
+        return Ok(filter);
+    }
+    "redis=off".parse().map(|off| filter.add_directive(off)).map_err(|error| wrong(&error))
 }
 
 pub(super) fn parent_exists(file: &Path) -> Result<(), String> {

@@ -103,13 +103,13 @@ async fn a_master_that_hangs_costs_its_own_keys_only() {
     cluster.pause(hung).unwrap();
 
     let start = Instant::now();
-    let mut refused_at_once = 0;
+    let (mut times, mut refused_at_once) = (Vec::new(), 0);
     // Longer than parts rest, so that some are tried again meanwhile.
     while start.elapsed() < Duration::from_secs(4) {
         for key in &others {
             let (written, took) = timed(instance.cache.replace(key, entry(1, key), MINUTE)).await;
             written.unwrap();
-            assert!(took < OPERATION_TIMEOUT / 2, "{key}: {took:?}");
+            times.push(took);
         }
         let reads = its.iter().map(|key| timed(instance.cache.find(key)));
         for (read, took) in join_all(reads).await {
@@ -122,6 +122,10 @@ async fn a_master_that_hangs_costs_its_own_keys_only() {
         assert!(took < BOUND, "{took:?}");
     }
     assert!(refused_at_once > its.len(), "{refused_at_once}");
+    // Half of them, as this machine may have pauses of its own.
+    times.sort_unstable();
+    let median = times[times.len() / 2];
+    assert!(median < OPERATION_TIMEOUT / 10, "the keys of others are slow: {median:?}");
     assert_eq!(instance.metric("fastnext_redis_up"), 1.0);
 
     // Most of it: that is down.

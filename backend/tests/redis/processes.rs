@@ -70,6 +70,25 @@ async fn a_room_is_shared_by_three_processes_and_each_serves_without_redis() {
         let found = backend.get(&format!("/api/v1/users/{}", user["id"])).await;
         assert_eq!(found.status(), 200);
     }
+    waiting_for_redis_costs_next_to_nothing(&backends[0]).await;
+}
+
+/// Neither in time of the processor nor in lines of the log, while requests come.
+async fn waiting_for_redis_costs_next_to_nothing(backend: &Backend) {
+    const WINDOW: Duration = Duration::from_secs(3);
+    let cpu = async || backend.metric("process_cpu_seconds_total").await;
+    let (cpu_before, log_before) = (cpu().await, backend.log().lines().count());
+    let start = Instant::now();
+    while start.elapsed() < WINDOW {
+        assert_eq!(readiness(backend).await["status"], "degraded");
+        tokio::time::sleep(WINDOW / 10).await;
+    }
+    // The process collector counts whole seconds only: two of them are a core that spins.
+    let used = cpu().await - cpu_before;
+    assert!(used < 2.0, "{used} s");
+    let log = backend.log();
+    let written = log.lines().count() - log_before;
+    assert!(written < 60, "{written} lines: {}", log.lines().last().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,7 +100,7 @@ async fn a_wrong_password_is_logged_and_is_not_in_the_log() {
     let backend = site.start_with(&[
         ("REDIS_NODES", nodes.as_str()),
         ("REDIS_PASSWORD", WRONG),
-        ("RUST_LOG", "trace"),
+        ("RUST_LOG", "trace,redis=trace"),
     ]);
     let start = Instant::now();
     eventually("it is said", async || {

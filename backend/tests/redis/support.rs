@@ -16,7 +16,7 @@ use fleet::redis::{RedisCluster, Reply};
 pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What an operation may take, with a little for a busy machine.
-pub(crate) const BOUND: Duration = Duration::from_millis(750);
+pub(crate) const BOUND: Duration = Duration::from_secs(1);
 
 /// A cache as an instance has one.
 pub(crate) struct Instance {

@@ -3,7 +3,8 @@
 //! Keys are divided into [`PARTS`] by their slots. A master has a few ranges of slots, so
 //! that a part belongs to one master, or to two: the keys of a master that hangs fail at
 //! once, and those of the others are asked for as before. That needs no knowledge of who
-//! has which slots, and stays true when they move.
+//! has which slots, and stays true when they move. It also bounds what is queued for a node
+//! that hangs.
 
 use std::time::Duration;
 

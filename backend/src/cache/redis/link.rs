@@ -4,7 +4,8 @@
 //! get far where a master hangs: its timeouts teach nobody that a replica has been promoted.
 //! Nor does it return to the nodes it began with, once all the others are gone. Therefore
 //! whoever sees failures has the link reconsidered: if the nodes have divided the slots
-//! otherwise since, or none answers, a new connection takes the place of the old one.
+//! otherwise since, a new connection takes the place of the old one; and if none answers,
+//! the old one goes and the nodes of the settings are tried, with pauses.
 
 use std::time::Duration;
 
@@ -92,22 +93,37 @@ impl Link {
         Ok(())
     }
 
-    /// After failures: connects again if that may help; whether it did.
-    pub(super) async fn reconsider(&self) -> Result<bool, RedisError> {
-        let Some(mut connection) = self.connection() else {
-            return self.connect().await.map(|()| true);
-        };
+    /// After failures: connects again if that may help.
+    pub(super) async fn reconsider(&self) -> Outcome {
+        let Some(mut connection) = self.connection() else { return Outcome::Lost };
         for _ in 0..WITNESSES {
             let Ok(now) = division(&mut connection).await else { continue };
             let is_known =
                 self.current.read().as_ref().is_some_and(|current| current.division == now);
             if is_known {
-                return Ok(false);
+                return Outcome::Same;
             }
-            break;
+            return match self.connect().await {
+                Ok(()) => Outcome::Renewed,
+                // Better the old one than none.
+                Err(_) => Outcome::Same,
+            };
         }
-        self.connect().await.map(|()| true)
+        // Left to itself the library looks for the nodes without a pause.
+        *self.current.write() = None;
+        Outcome::Lost
     }
+}
+
+/// What came of looking at a connection that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Connecting again would change nothing.
+    Same,
+    /// There is a new one in its place.
+    Renewed,
+    /// No node answers: there is none any more.
+    Lost,
 }
 
 /// Asks any node who has which slots.

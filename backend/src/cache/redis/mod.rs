@@ -26,7 +26,7 @@ use crate::metrics::CacheMetrics;
 use crate::settings::RedisSettings;
 use crate::store::Position;
 use circuit::{Circuits, slot};
-use link::Link;
+use link::{Link, Outcome};
 use pulse::Pulse;
 
 /// What any operation takes at most, redirects and repetitions included.
@@ -237,24 +237,13 @@ impl Inner {
     }
 }
 
-/// Connects, and looks after the connection.
+/// Connects, and looks after the connection; for ever.
 async fn watch(inner: Arc<Inner>) {
-    connect(&inner).await;
     loop {
-        tokio::select! {
-            () = sleep(WATCH_INTERVAL) => {}
-            () = inner.trouble.notified() => {}
-        }
-        let is_up = inner.ping().await.is_ok();
-        if is_up && inner.pulse.is_even() && !inner.circuits.is_any_open() {
-            continue;
-        }
-        match inner.link.reconsider().await {
-            Ok(true) => tracing::info!("connected to redis again"),
-            Ok(false) => tracing::debug!("parts of redis do not answer"),
-            Err(error) => tracing::warn!(error = chain(&error), "redis does not answer"),
-        }
-        sleep(TROUBLE_INTERVAL).await;
+        connect(&inner).await;
+        look_after(&inner).await;
+        inner.metrics.set_up(false);
+        tracing::warn!("redis does not answer; going on without it");
     }
 }
 
@@ -267,15 +256,36 @@ async fn connect(inner: &Inner) {
         if error == last_error {
             tracing::debug!(error, "cannot connect to redis");
         } else {
-            tracing::warn!(error, "cannot connect to redis; going on without it");
+            tracing::warn!(error, "cannot connect to redis");
             last_error = error;
         }
         // Not in step with the other instances.
         sleep(interval.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         interval = (interval * 2).min(longest);
     }
-    inner.metrics.set_up(true);
     tracing::info!("connected to redis");
+    // Whether that is of any use.
+    let _ = inner.ping().await;
+}
+
+/// Until the connection is lost.
+async fn look_after(inner: &Inner) {
+    loop {
+        tokio::select! {
+            () = sleep(WATCH_INTERVAL) => {}
+            () = inner.trouble.notified() => {}
+        }
+        let is_up = inner.ping().await.is_ok();
+        if is_up && inner.pulse.is_even() && !inner.circuits.is_any_open() {
+            continue;
+        }
+        match inner.link.reconsider().await {
+            Outcome::Same => tracing::debug!("parts of redis do not answer"),
+            Outcome::Renewed => tracing::info!("the slots of redis have moved; connected again"),
+            Outcome::Lost => return,
+        }
+        sleep(TROUBLE_INTERVAL).await;
+    }
 }
 
 async fn execute<T: FromRedisValue>(

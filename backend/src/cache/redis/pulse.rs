@@ -27,12 +27,19 @@ const THIRDS: usize = 3;
 /// How long our keys stay.
 const TIME_TO_LIVE_MS: u64 = 10_000;
 
-/// What is felt, and when it was there last.
+/// What is asked, and who answered.
 #[derive(Debug)]
 pub(super) struct Pulse {
     keys: [String; THIRDS],
-    last_felt: Mutex<[Instant; THIRDS]>,
-    is_even: Mutex<bool>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When each third answered last.
+    last_felt: [Instant; THIRDS],
+    /// Whether all did the last time.
+    is_even: bool,
 }
 
 impl Pulse {
@@ -40,7 +47,8 @@ impl Pulse {
         // Of this process alone: others write other values at the same time.
         let process = fastrand::u64(..);
         let keys = std::array::from_fn(|third| key_in(third, process));
-        Self { keys, last_felt: Mutex::new([Instant::now(); THIRDS]), is_even: Mutex::new(true) }
+        let state = State { last_felt: [Instant::now(); THIRDS], is_even: true };
+        Self { keys, state: Mutex::new(state) }
     }
 
     /// Writes and reads a key in each third.
@@ -59,20 +67,21 @@ impl Pulse {
 
     /// Whether all thirds answered when they were last asked.
     pub(super) fn is_even(&self) -> bool {
-        *self.is_even.lock()
+        self.state.lock().is_even
     }
 
     fn judge(&self, answers: &[bool], now: Instant) -> Result<(), Unavailable> {
-        let mut last_felt = self.last_felt.lock();
-        for (last, _) in last_felt.iter_mut().zip(answers).filter(|(_, is_there)| **is_there) {
+        let mut state = self.state.lock();
+        for (last, _) in state.last_felt.iter_mut().zip(answers).filter(|(_, is_there)| **is_there)
+        {
             *last = now;
         }
         let there = answers.iter().filter(|is_there| **is_there).count();
-        *self.is_even.lock() = there == THIRDS;
+        state.is_even = there == THIRDS;
         if there * 2 < THIRDS {
             return Err(Unavailable::MostlyDown);
         }
-        if last_felt.iter().any(|last| now.duration_since(*last) > GRACE) {
+        if state.last_felt.iter().any(|last| now.duration_since(*last) > GRACE) {
             return Err(Unavailable::PartlyDown);
         }
         Ok(())
