@@ -44,7 +44,7 @@ main() {
     BROWSER_TESTS_MODULES=$modules CHROMIUM=$chromium run node "$tests/run.mjs" \
         --url "https://localhost:$tls_port" \
         --admin-email "$admin_email" --admin-password-file "$scratch/admin-password" \
-        --artifacts "$modules/artifacts" --stand-in "${options[@]}"
+        --artifacts "$modules/artifacts" "${options[@]}"
 }
 
 programs_exist() {

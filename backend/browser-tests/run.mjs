@@ -1,11 +1,10 @@
 // Runs the browser tests against a stack that is running: a demo, a fleet.
 //
 //   node run.mjs --url URL --admin-email EMAIL --admin-password-file FILE
-//                [--artifacts DIR] [--screenshot FILE] [--stand-in]
+//                [--artifacts DIR] [--screenshot FILE]
 //
 //   --artifacts   where pictures of pages go whose test has failed
 //   --screenshot  a picture of the page, for the documentation
-//   --stand-in    answers for what the API does not have yet (stand-in.mjs)
 //
 // The stack keeps some users with random addresses below browser.example.
 
@@ -16,7 +15,6 @@ import { parseArgs } from "node:util";
 import { launch, openPage } from "./browser.mjs";
 import { cases } from "./cases.mjs";
 import { takeScreenshot } from "./screenshot.mjs";
-import { StandIn } from "./stand-in.mjs";
 
 function settings() {
   const { values } = parseArgs({
@@ -26,7 +24,6 @@ function settings() {
       "admin-password-file": { type: "string" },
       artifacts: { type: "string" },
       screenshot: { type: "string" },
-      "stand-in": { type: "boolean", default: false },
     },
   });
   for (const name of ["url", "admin-email", "admin-password-file"]) {
@@ -47,11 +44,10 @@ function settings() {
 class Stage {
   #opened = [];
 
-  constructor(browser, { url, admin }, standIn) {
+  constructor(browser, { url, admin }) {
     this.browser = browser;
     this.url = url;
     this.admin = admin;
-    this.standIn = standIn;
   }
 
   /** A page of a new visitor, at the start page. */
@@ -65,7 +61,6 @@ class Stage {
   async blank(options) {
     const opened = await openPage(this.browser, this.url, options);
     this.#opened.push(opened);
-    await this.standIn?.serve(opened.context);
     opened.page.watch = opened.watch;
     return opened.page;
   }
@@ -117,11 +112,9 @@ async function main() {
   // As it does by itself on Ctrl-C.
   process.once("SIGTERM", () => browser.close().finally(() => process.exit(143)));
   try {
-    const standIn = given["stand-in"] ? new StandIn(given) : null;
-    await standIn?.prepare(browser);
     let failed = 0;
     for (const [name, test] of Object.entries(cases)) {
-      const passed = await run(new Stage(browser, given, standIn), name, test, artifacts);
+      const passed = await run(new Stage(browser, given), name, test, artifacts);
       failed += passed ? 0 : 1;
     }
     if (failed > 0) {
@@ -129,7 +122,7 @@ async function main() {
       return 1;
     }
     if (screenshot) {
-      const stage = new Stage(browser, given, standIn);
+      const stage = new Stage(browser, given);
       await takeScreenshot(stage, screenshot);
       await stage.close();
       console.log(`browser: ${screenshot} is new`);

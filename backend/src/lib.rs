@@ -11,7 +11,8 @@
 //!
 //! Dependencies point to the right and never back: `http` and `handlers` use
 //! `users`, `sessions` and `store`; `store` and `cache` know the `domain` only. Whatever goes wrong
-//! becomes a response in one place, [`error`].
+//! becomes a response in one place, [`error`]. [`openapi`] describes the handlers, which
+//! know nothing of it.
 
 pub mod accounts;
 pub mod admin;

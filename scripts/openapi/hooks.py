@@ -6,6 +6,7 @@ bear. So every request gets a token that is known to be good, of a new user if n
   OPENAPI_URL       where the API is
   OPENAPI_AS        user or admin; anything else: no tokens
   OPENAPI_DATABASE  the SQLite file in which a new user is made an admin
+  OPENAPI_ADMIN_EMAIL, OPENAPI_ADMIN_PASSWORD_FILE  instead, an admin who is there
 """
 
 import json
@@ -46,7 +47,10 @@ def expect(status, answer):
 
 
 def new_token():
-    """The token of a new user of the role."""
+    """The token of a new user of the role, or of the admin who is there."""
+    if ROLE == "admin" and "OPENAPI_ADMIN_EMAIL" in os.environ:
+        with open(os.environ["OPENAPI_ADMIN_PASSWORD_FILE"], encoding="utf-8") as file:
+            return login(os.environ["OPENAPI_ADMIN_EMAIL"], file.read().strip())
     email = f"fuzz-{secrets.token_hex(8)}@example.com"
     user = {"email": email, "name": "Fuzz", "password": PASSWORD}
     user_id = expect(201, call("POST", "/api/v1/users", user))["id"]
@@ -55,7 +59,12 @@ def new_token():
         with database:
             database.execute("UPDATE users SET role = 'admin' WHERE id = ?", (user_id,))
         database.close()
-    credentials = {"email": email, "password": PASSWORD}
+    return login(email, PASSWORD)
+
+
+def login(email, password):
+    """The token of a user who is there."""
+    credentials = {"email": email, "password": password}
     return expect(200, call("POST", "/api/v1/auth/login", credentials))["access_token"]
 
 

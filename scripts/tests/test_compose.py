@@ -17,13 +17,6 @@ SERVICES: dict[str, dict] = COMPOSE["services"]
 LB = yaml.safe_load((ROOT / "config/compose/lb.yaml").read_text(encoding="utf-8"))
 PROMETHEUS = yaml.safe_load((ROOT / "config/prometheus/compose.yml").read_text(encoding="utf-8"))
 
-# Settings of the backend for PostgreSQL, Redis and the first user.
-FLEET_SETTINGS = frozenset(
-    """POSTGRES_SERVER POSTGRES_PORT POSTGRES_USER POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE
-    POSTGRES_DB POSTGRES_READ_REPLICAS MAX_REPLICA_LAG POSTGRES_MAX_CONNECTIONS
-    POSTGRES_REPLICA_MAX_CONNECTIONS REDIS_NODES REDIS_PASSWORD REDIS_PASSWORD_FILE
-    BACKEND_ADMIN_EMAIL BACKEND_ADMIN_PASSWORD_FILE""".split()
-)
 OF_BACKEND = {name: service for name, service in SERVICES.items() if service["image"] == "backend"}
 
 
@@ -134,7 +127,7 @@ class Programs(unittest.TestCase):
     help = Path(os.environ["BACKEND_HELP"]).read_text(encoding="utf-8")
 
     def test_the_backend_knows_its_settings(self) -> None:
-        known = FLEET_SETTINGS | set(re.findall(r"\[env: (\w+)=", self.help))
+        known = set(re.findall(r"\[env: (\w+)=", self.help))
         self.assertIn("BACKEND_SIGNING_KEY_FILE", known)
         for name, service in OF_BACKEND.items():
             self.assertLessEqual(service.get("environment", {}).keys(), known, name)

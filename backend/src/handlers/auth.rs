@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use crate::domain::EmailAddress;
 use crate::error::ApiError;
+use crate::handlers::schemas;
 use crate::http::bearer::Bearer;
 use crate::http::extract::JsonBody;
 use crate::http::position::Reached;
-use crate::openapi::schemas;
 use crate::secret::Secret;
 use crate::services::Shared;
 use crate::users::UserView;

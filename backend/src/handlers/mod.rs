@@ -4,8 +4,8 @@ pub mod auth;
 pub mod diagnostics;
 pub mod health;
 pub mod metrics;
-pub mod openapi;
 pub mod probes;
+pub mod schemas;
 pub mod users;
 pub mod websocket;
 

@@ -11,7 +11,8 @@ use super::linger::linger;
 use super::middleware;
 use crate::error::ApiError;
 use crate::frontend::{self, ASSETS, Frontend};
-use crate::handlers::{auth, diagnostics, health, metrics, openapi, probes, users, websocket};
+use crate::handlers::{auth, diagnostics, health, metrics, probes, users, websocket};
+use crate::openapi::endpoint;
 use crate::services::Shared;
 
 /// A path, and what may be done there.
@@ -42,7 +43,7 @@ fn services() -> Vec<Route> {
         ("/api/v1/auth/login", post(auth::login)),
         ("/api/v1/auth/logout", post(auth::logout)),
         ("/api/v1/auth/session", get(auth::session)),
-        ("/api/v1/openapi.json", get(openapi::document)),
+        ("/api/v1/openapi.json", get(endpoint::document)),
         ("/ws", get(websocket::connect)),
         ("/api/v1/diagnostics/echo", any(diagnostics::echo)),
         ("/api/v1/diagnostics/body", any(diagnostics::body)),

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::position;
+use crate::handlers::schemas::position;
 
 /// The operations that tell how far the database has come with them.
 const WRITES: &[&str] = &["create_user", "update_user", "delete_user", "logout"];

@@ -5,7 +5,7 @@
 //! and what no description could say of `diagnostics`: they take every method.
 
 mod complete;
-pub mod schemas;
+pub mod endpoint;
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::handlers::{auth, diagnostics, health, metrics, openapi, probes, users, websocket};
+use crate::handlers::{auth, diagnostics, health, metrics, probes, schemas, users, websocket};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -48,7 +48,7 @@ use crate::handlers::{auth, diagnostics, health, metrics, openapi, probes, users
         health::deep,
         health::replication,
         metrics::prometheus,
-        openapi::document,
+        endpoint::document,
         websocket::connect,
         diagnostics::echo,
         diagnostics::body,

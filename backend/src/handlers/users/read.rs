@@ -10,10 +10,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::{Invalid, UserId};
 use crate::error::{ApiError, FieldErrors};
+use crate::handlers::schemas;
 use crate::http::bearer::UserInPath;
 use crate::http::extract::{QueryParameters, whole_number};
 use crate::http::position::AtLeast;
-use crate::openapi::schemas;
 use crate::services::Shared;
 use crate::users::UserView;
 

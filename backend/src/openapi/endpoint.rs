@@ -3,8 +3,6 @@
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use crate::openapi;
-
 /// This document.
 #[utoipa::path(
     get,
@@ -14,5 +12,5 @@ use crate::openapi;
     responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json"))
 )]
 pub async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], openapi::json()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], super::json()).into_response()
 }

@@ -167,7 +167,7 @@ impl IntoParams for IdInPath {
 }
 
 /// The schema of a position.
-pub(super) fn position() -> ObjectBuilder {
+pub(crate) fn position() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$"))
