@@ -153,14 +153,10 @@ impl App {
         };
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // As above.
-        let metrics = Metrics::new(instance.to_str().unwrap_or_default())?;
+        let metrics = Metrics::new(instance.to_str().unwrap_or_default(), redis.is_some())?;
         let cache: Arc<dyn Cache> = match &redis {
             Some(redis) => Arc::new(RedisCache::new(redis, metrics.cache.clone())?),
-            None => {
-                // None cannot be down.
-                metrics.cache.set_up(true);
-                Arc::new(NoCache)
-            }
+            None => Arc::new(NoCache),
         };
         let rooms = match &redis {
             Some(redis) => Rooms::shared(redis, metrics.room_messages.clone())?,

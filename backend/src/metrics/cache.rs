@@ -40,7 +40,8 @@ pub struct CacheMetrics {
 }
 
 impl CacheMetrics {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Whether it answers is shown only if there is one: a zero is an alarm.
+    pub(super) fn new(registry: &Registry, is_there: bool) -> Result<Self, prometheus::Error> {
         let lookups = IntCounterVec::new(
             Opts::new(
                 "fastnext_cache_lookups_total",
@@ -49,6 +50,13 @@ impl CacheMetrics {
             &["result"],
         )?;
         let lookups = registered(registry, lookups)?;
+        let up = IntGauge::new("fastnext_redis_up", "Whether the cache answered when last asked.")?;
+        if is_there {
+            registry.register(Box::new(up.clone()))?;
+        } else {
+            // None cannot be down.
+            up.set(1);
+        }
         let duration = HistogramOpts::new(
             "fastnext_cache_operation_duration_seconds",
             "How long the cache takes to answer.",
@@ -76,10 +84,7 @@ impl CacheMetrics {
                     "Misses that waited for what another request was reading already.",
                 )?,
             )?,
-            up: registered(
-                registry,
-                IntGauge::new("fastnext_redis_up", "Whether the cache answered when last asked.")?,
-            )?,
+            up,
         })
     }
 
@@ -168,7 +173,15 @@ pub struct RoomMetrics {
 }
 
 impl RoomMetrics {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Whether messages come is shown only if there is a way: a zero is an alarm.
+    pub(super) fn new(registry: &Registry, is_there: bool) -> Result<Self, prometheus::Error> {
+        let bus_up = IntGauge::new(
+            "fastnext_room_bus_up",
+            "Whether messages of rooms come from the other instances.",
+        )?;
+        if is_there {
+            registry.register(Box::new(bus_up.clone()))?;
+        }
         let messages = IntCounterVec::new(
             Opts::new(
                 "fastnext_room_messages_total",
@@ -178,13 +191,7 @@ impl RoomMetrics {
         )?;
         let messages = registered(registry, messages)?;
         Ok(Self {
-            bus_up: registered(
-                registry,
-                IntGauge::new(
-                    "fastnext_room_bus_up",
-                    "Whether messages of rooms come from the other instances.",
-                )?,
-            )?,
+            bus_up,
             published: messages.with_label_values(&["published"]),
             received: messages.with_label_values(&["received"]),
             dropped: messages.with_label_values(&["dropped"]),

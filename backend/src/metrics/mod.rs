@@ -63,19 +63,19 @@ pub struct Readings {
 }
 
 impl Metrics {
-    /// All metrics, at zero.
+    /// All metrics, at zero; those of Redis if it is there.
     ///
     /// # Errors
     /// Never, unless two of the names in this module are the same.
-    pub fn new(instance: &str) -> Result<Self, prometheus::Error> {
+    pub fn new(instance: &str, has_redis: bool) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
 
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
         Ok(Self {
             requests: RequestMetrics::register(&registry, instance)?,
-            cache: CacheMetrics::new(&registry)?,
+            cache: CacheMetrics::new(&registry, has_redis)?,
             sessions: SessionMetrics::new(&registry)?,
-            room_messages: RoomMetrics::new(&registry)?,
+            room_messages: RoomMetrics::new(&registry, has_redis)?,
             database: Database::new(&registry)?,
             machine: Machine::new(&registry)?,
             websockets: gauge("fastnext_websockets", "Open WebSockets.")?,
@@ -128,7 +128,7 @@ mod tests {
     use std::time::Duration;
 
     pub(super) fn metrics() -> Metrics {
-        Metrics::new("one").unwrap()
+        Metrics::new("one", true).unwrap()
     }
 
     pub(super) fn text(metrics: &Metrics) -> String {
@@ -195,6 +195,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_down() {
+        let metrics = Metrics::new("one", false).unwrap();
+        assert!(metrics.cache.is_up());
+        let text = text(&metrics);
+        assert!(!text.contains("fastnext_redis_up") && !text.contains("fastnext_room_bus_up"));
+        assert!(text.contains("\nfastnext_redis_hit_ratio 0\n"), "{text}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::users::Users;
 pub(crate) async fn services(store: Arc<dyn UserStore>) -> Shared {
     let directory = tempfile::tempdir().unwrap();
     let key = SigningKey::load_or_create(&directory.path().join("key")).unwrap();
-    let metrics = Metrics::new("one").unwrap();
+    let metrics = Metrics::new("one", false).unwrap();
     let accounts = Accounts::new(store.clone(), CacheAside::disabled());
     let tokens = Tokens::new(&key, Duration::from_secs(60));
     Arc::new(Services {

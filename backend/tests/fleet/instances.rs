@@ -145,4 +145,20 @@ async fn administrators_see_how_the_servers_are() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
     }
+
+    // With what the dashboards and the alerts are compared (scripts/test-monitoring.sh).
+    backend.get("/health").await;
+    let metrics = backend.metrics().await;
+    let exposed: Vec<_> = metrics.lines().filter_map(series).collect();
+    for line in include_str!("../../../scripts/tests/backend-metrics.txt").lines() {
+        if let Some(promised) = series(line) {
+            let promised = promised.replace("backend-1", &backend.name);
+            assert!(exposed.contains(&promised.as_str()), "{promised} in {metrics}");
+        }
+    }
+}
+
+/// The name and the labels of a line of metrics.
+fn series(line: &str) -> Option<&str> {
+    if line.starts_with('#') { None } else { Some(line.rsplit_once(' ')?.0) }
 }

@@ -19,7 +19,7 @@ struct Instance {
 
 impl Instance {
     fn start(cluster: &RedisCluster) -> Self {
-        let metrics = Metrics::new("one").unwrap();
+        let metrics = Metrics::new("one", true).unwrap();
         let rooms = Rooms::shared(&settings(cluster), metrics.room_messages.clone()).unwrap();
         Self { rooms, metrics }
     }

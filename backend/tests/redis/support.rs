@@ -42,7 +42,7 @@ pub(crate) fn settings(cluster: &RedisCluster) -> RedisSettings {
 impl Instance {
     /// Connects in the background.
     pub(crate) fn start(settings: &RedisSettings) -> Self {
-        let metrics = Metrics::new("one").unwrap();
+        let metrics = Metrics::new("one", true).unwrap();
         let cache = Arc::new(RedisCache::new(settings, metrics.cache.clone()).unwrap());
         let aside = CacheAside::new(cache.clone(), metrics.cache.clone());
         Self { cache, aside, metrics }

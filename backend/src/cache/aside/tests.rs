@@ -59,7 +59,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let memory = Arc::new(Memory::default());
-        let metrics = Metrics::new("one").unwrap();
+        let metrics = Metrics::new("one", true).unwrap();
         let aside = CacheAside::new(memory.clone(), metrics.cache.clone());
         Self { memory, aside, metrics, loads: AtomicUsize::new(0) }
     }
