@@ -1,6 +1,10 @@
 # Targets are verbs on the whole workspace; what they do is in scripts/.
 
 .DEFAULT_GOAL := help
+
+# What is built is always the whole workspace: a package by itself has fewer features of
+# the crates that it shares with others, and all of those would be built once more.
+debug = $${CARGO_TARGET_DIR:-target}/debug
 .PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
@@ -18,8 +22,8 @@ smoke: ## start the same, check it with real requests, stop it
 fleet: ## the whole system: PostgreSQL, Redis, backends, frontends and lb; stays until fleet-stop
 	@scripts/bootstrap.sh fleet
 	@certs/make-dev.sh >/dev/null
-	@cargo build --quiet -p lb -p backend -p fleet
-	@cargo run --quiet -p fleet -- up $(if $(FRESH),--fresh)
+	@cargo build --quiet --workspace --bins
+	@$(debug)/fleet up $(if $(FRESH),--fresh)
 
 fleet-stop: ## stop what make fleet started; its data stays in target/fleet
 	@cargo run --quiet -p fleet -- stop
@@ -37,15 +41,15 @@ test: ## every test of the scripts and of the crates
 	@scripts/test-load.sh
 	@python3 -m unittest discover --start-directory loadtests/tests
 	@python3 -m unittest discover --start-directory loadtests/bench
-	@scripts/test-openapi.sh
 	cargo test --workspace
+	@BACKEND=$(debug)/backend scripts/test-openapi.sh
 	@scripts/test-monitoring.sh
 	@scripts/test-compose.sh
 	@scripts/test-browser.sh
 
 test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes docs/frontend.png anew)
 	@scripts/bootstrap.sh test
-	cargo build -p lb -p backend
+	cargo build --workspace --bins
 	@scripts/test-browser.sh $(if $(SCREENSHOT),--screenshot)
 
 test-openapi: ## requests made up of the API's description, good and bad (URL=http://… of a backend that runs)
@@ -123,8 +127,8 @@ chaos-readme: ## put the table of the latest chaos run into README.md and docs/o
 
 chaos-quick: ## the same in a minute and a half, with debug builds
 	@scripts/bootstrap.sh demo
-	cargo build -p lb -p backend
-	cargo run -p chaos -- --quick
+	cargo build --workspace --bins
+	$(debug)/chaos --quick
 
 soak: release ## all kinds of clients for MINUTES (30); what has grown at the end
 	$(chaos) --results loadtests/results soak --minutes $(or $(MINUTES),30)
