@@ -26,10 +26,12 @@ fleet: ## the whole system: PostgreSQL, Redis, backends, frontends and lb; stays
 	@$(debug)/fleet up $(if $(FRESH),--fresh)
 
 fleet-stop: ## stop what make fleet started; its data stays in target/fleet
-	@cargo run --quiet -p fleet -- stop
+	@test -x $(debug)/fleet || cargo build --quiet -p fleet
+	@$(debug)/fleet stop
 
 fleet-status: ## what of it runs
-	@cargo run --quiet -p fleet -- status
+	@test -x $(debug)/fleet || cargo build --quiet -p fleet
+	@$(debug)/fleet status
 
 fleet-logs: ## follow the logs of all of it
 	@tail -n 5 -F target/fleet/logs/*.log
