@@ -4,3 +4,4 @@
 mod contract;
 mod replicas;
 mod support;
+mod troubles;

@@ -1,42 +1,16 @@
 //! A primary with replicas, some of which are slow, hang or are dead.
 
-use backend::domain::UserId;
 use backend::store::{Position, PostgresStore, StoreError, UserStore};
 use fleet::postgres::{Postgres, Server};
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::support::{ends, server, servers, settings, status, store, user};
+use crate::support::{ends, halt, read_often, server, servers, settings, status, store, user};
 
 const ONE: Server = Server::Replica(1);
 const TWO: Server = Server::Replica(2);
 
-/// Reads often enough that chance cannot spare a replica.
-async fn read_often(store: &PostgresStore, id: UserId, at_least: Position) {
-    for _ in 0..64 {
-        let read = ends(store.find(id, at_least)).await.unwrap();
-        assert!(read.value.is_some() && read.position >= at_least);
-    }
-}
-
 fn pause(postgres: &Postgres, server: Server) {
     postgres.admin_sql(server, "SELECT pg_wal_replay_pause()").unwrap();
-}
-
-fn halt(postgres: &Postgres, server: Server, signal: Signal) {
-    // The postmaster and all that it has started: the connections hang too.
-    let pid = postgres.pid(server).unwrap().unwrap();
-    let postmaster = Pid::from_raw(i32::try_from(pid).unwrap());
-    for child in children(pid) {
-        // Some may have just ended.
-        let _ = signal::kill(Pid::from_raw(child), signal);
-    }
-    signal::kill(postmaster, signal).unwrap();
-}
-
-fn children(pid: u32) -> Vec<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,15 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use backend::domain::{EmailAddress, NewUser, Role, UserName};
+use backend::domain::{EmailAddress, NewUser, Role, UserId, UserName};
 use backend::host::Host;
 use backend::secret::Secret;
-use backend::store::{PostgresSettings, PostgresStore, ServerStatus, StoreStatus, UserStore};
+use backend::store::{
+    Position, PostgresSettings, PostgresStore, ServerStatus, StoreStatus, UserStore,
+};
 use fleet::postgres::{Postgres, Server};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,4 +99,29 @@ pub(crate) fn user(number: usize) -> NewUser {
         role: Role::User,
         password_hash: Secret::new("$argon2id$".to_owned()),
     }
+}
+
+/// Reads often enough that chance cannot spare a replica.
+pub(crate) async fn read_often(store: &PostgresStore, id: UserId, at_least: Position) {
+    for _ in 0..64 {
+        let read = ends(store.find(id, at_least)).await.unwrap();
+        assert!(read.value.is_some() && read.position >= at_least);
+    }
+}
+
+/// Stops a server, or lets it go on.
+pub(crate) fn halt(postgres: &Postgres, server: Server, signal: Signal) {
+    // The postmaster and all that it has started: the connections hang too.
+    let pid = postgres.pid(server).unwrap().unwrap();
+    let postmaster = Pid::from_raw(i32::try_from(pid).unwrap());
+    for child in children(pid) {
+        // Some may have just ended.
+        let _ = signal::kill(Pid::from_raw(child), signal);
+    }
+    signal::kill(postmaster, signal).unwrap();
+}
+
+fn children(pid: u32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
