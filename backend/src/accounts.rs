@@ -153,9 +153,10 @@ impl Accounts {
         }
     }
 
-    /// The account has just been removed.
-    pub async fn removed(&self, id: UserId, position: Position) {
-        self.written(id, None, position).await;
+    /// The account has just been removed. Its id is never given again: nothing that is known
+    /// of it from elsewhere is newer.
+    pub async fn removed(&self, id: UserId) {
+        self.written(id, None, Position::END).await;
     }
 
     /// The account is like this at `position`, or gone.

@@ -56,7 +56,7 @@ impl Users {
         let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
         to_the_end(async move {
             let written = store.delete(id).await?;
-            accounts.removed(id, written.position).await;
+            accounts.removed(id).await;
             Ok(written)
         })
         .await
@@ -94,7 +94,10 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::cache::{Cache, Entry};
     use crate::domain::{Role, UserName};
     use crate::testing::{FakeStore, MemoryCache, services_with};
 
@@ -124,5 +127,21 @@ mod tests {
         let seen = users.find(id, second.position).await.unwrap().unwrap();
         let seen: UserView = serde_json::from_slice(&seen).unwrap();
         assert_eq!(seen.name, "Second");
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_gone_whatever_the_cache_has() {
+        let store = FakeStore::new();
+        let id = store.put("ann@example.com", Role::User).id;
+        let memory = Arc::new(MemoryCache::default());
+        let services = services_with(store, memory.clone()).await;
+
+        // As read from a primary that is gone, with what nobody else had of it.
+        let position = Position::from_bytes(1 << 60);
+        let lost = Entry { position, value: Bytes::from_static(b"{}") };
+        memory.fill(&format!("user:{id}"), lost, Duration::MAX).await.unwrap();
+        assert!(services.users.find(id, Position::START).await.unwrap().is_some());
+        assert!(services.users.delete(id).await.unwrap().value);
+        assert!(services.users.find(id, Position::START).await.unwrap().is_none());
     }
 }
