@@ -4,7 +4,9 @@ use backend::store::{Position, PostgresStore, StoreError, UserStore};
 use fleet::postgres::{Postgres, Server};
 use nix::sys::signal::Signal;
 
-use crate::support::{ends, halt, read_often, server, servers, settings, status, store, user};
+use crate::support::{
+    connect, ends, halt, open, read_often, server, servers, settings, status, store, user,
+};
 
 const ONE: Server = Server::Replica(1);
 const TWO: Server = Server::Replica(2);
@@ -217,24 +219,14 @@ async fn instances_that_start_together_migrate_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_is_used_up_makes_no_server_look_dead() {
-    use sqlx::{ConnectOptions, Connection, Executor};
+    use sqlx::{Connection, Executor};
 
     let postgres = servers();
     let settings = backend::store::PostgresSettings { max_connections: 1, ..settings(&postgres) };
-    let store = std::sync::Arc::new(PostgresStore::open(&settings));
-    status(&*store, "all servers are good", |status| {
-        status.is_migrated && status.servers.iter().all(|server| server.takes_reads)
-    })
-    .await;
+    let store = std::sync::Arc::new(open(&settings).await);
 
     // Holds the table, so that the first write holds the only connection.
-    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
-        .host(&settings.primary.name)
-        .port(settings.primary.port)
-        .username(&settings.user)
-        .password(settings.password.expose())
-        .database(&settings.database);
-    let mut holder = options.connect().await.unwrap();
+    let mut holder = connect(&settings).await;
     holder.execute("BEGIN; LOCK TABLE users").await.unwrap();
     let first = tokio::spawn({
         let store = store.clone();

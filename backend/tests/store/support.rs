@@ -12,6 +12,7 @@ use backend::store::{
 use fleet::postgres::{Postgres, Server};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use sqlx::{ConnectOptions, PgConnection};
 
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,12 +47,28 @@ pub(crate) fn settings(postgres: &Postgres) -> PostgresSettings {
 
 /// A store on it, all of whose servers are good.
 pub(crate) async fn store(postgres: &Postgres) -> PostgresStore {
-    let store = PostgresStore::open(&settings(postgres));
+    open(&settings(postgres)).await
+}
+
+/// The same with settings of its own.
+pub(crate) async fn open(settings: &PostgresSettings) -> PostgresStore {
+    let store = PostgresStore::open(settings);
     status(&store, "all servers are good", |status| {
         status.is_migrated && status.servers.iter().all(|server| server.takes_reads)
     })
     .await;
     store
+}
+
+/// Connects to the primary beside all stores.
+pub(crate) async fn connect(settings: &PostgresSettings) -> PgConnection {
+    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .host(&settings.primary.name)
+        .port(settings.primary.port)
+        .username(&settings.user)
+        .password(settings.password.expose())
+        .database(&settings.database);
+    options.connect().await.unwrap()
 }
 
 /// The status, once it is as it should become.

@@ -4,37 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend::domain::UserChanges;
-use backend::store::{Position, PostgresSettings, PostgresStore, StoreError, UserStore};
+use backend::store::{Position, PostgresSettings, StoreError, UserStore};
 use fleet::postgres::Server;
 use nix::sys::signal::Signal;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor};
 
 use crate::support::{
-    MAX_LAG, ends, eventually, halt, read_often, server, servers, settings, status, user,
+    MAX_LAG, connect, ends, eventually, halt, open, read_often, server, servers, settings, status,
+    user,
 };
 
 const ONE: Server = Server::Replica(1);
-
-/// Connects beside a store.
-async fn connect(settings: &PostgresSettings) -> PgConnection {
-    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
-        .host(&settings.primary.name)
-        .port(settings.primary.port)
-        .username(&settings.user)
-        .password(settings.password.expose())
-        .database(&settings.database);
-    options.connect().await.unwrap()
-}
-
-/// A store, all of whose servers are good.
-async fn open(settings: &PostgresSettings) -> PostgresStore {
-    let store = PostgresStore::open(settings);
-    status(&store, "all servers are good", |status| {
-        status.is_migrated && status.servers.iter().all(|server| server.takes_reads)
-    })
-    .await;
-    store
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_comes_back_with_less_is_not_taken_for_what_it_was() {
