@@ -6,8 +6,10 @@
 //! | `user:{id}` | the JSON of a [`UserView`], as it is sent; nothing if there is no such user | 60 s; 5 s |
 //! | `account:{id}` | that and the version of the tokens; nothing if there is no such user | 30 s; 5 s |
 //!
-//! A write goes to the store, and then to the cache. If it does not get there, not even at
-//! the second try, clients that bring no position see the old state for as long as it was
+//! A write goes to the store, and then to the cache, as the store has it then: of two that
+//! come together, the first may be told a position that the second has moved on already, so
+//! that what it wrote must not be taken for the state there. If a write does not get to the
+//! cache, not even at the second try, clients that bring no position see the old state for as long as it was
 //! kept, and a token of before a new password is accepted for as long.
 
 use std::sync::Arc;
@@ -137,8 +139,28 @@ impl Accounts {
         }
     }
 
-    /// The account has just been written: it is like this now, or gone.
-    pub async fn written(&self, id: UserId, account: Option<&Account>, position: Position) {
+    /// The account has just been changed, and was like this then; `None` if there was none.
+    pub async fn changed(&self, id: UserId, account: Option<&Account>, position: Position) {
+        if account.is_none() || !self.cache.is_enabled() {
+            return self.written(id, account, position).await;
+        }
+        match self.store.account(id).await {
+            Ok(now) if now.position >= position => {
+                self.written(id, now.value.as_ref(), now.position).await;
+            }
+            // The primary has just gone: the next best.
+            _ => self.written(id, account, position).await,
+        }
+    }
+
+    /// The account has just been removed. Its id is never given again: nothing that is known
+    /// of it from elsewhere is newer.
+    pub async fn removed(&self, id: UserId) {
+        self.written(id, None, Position::END).await;
+    }
+
+    /// The account is like this at `position`, or gone.
+    async fn written(&self, id: UserId, account: Option<&Account>, position: Position) {
         let user = account.map(|account| UserView::from(account.user.clone()));
         let (user_key, account_key) = (user_key(id), account_key(id));
         if let (Ok(user), Ok(account)) =

@@ -6,13 +6,12 @@
 //! ```text
 //! socket → http::server (deadlines, HTTP/1.1 or h2c)
 //!        → http::middleware (request id, span, measurement, X-Served-By)
-//!        → http::router → handlers → users, sessions → accounts → cache, store → domain
+//!        → http::router → handlers → users, sessions → accounts → cache → store → domain
 //! ```
 //!
-//! Dependencies point to the right and never back: `http` and `handlers` use
-//! `users`, `sessions` and `store`; `store` and `cache` know the `domain` only. Whatever goes wrong
-//! becomes a response in one place, [`error`]. [`openapi`] describes the handlers, which
-//! know nothing of it.
+//! Below the handlers dependencies point to the right and never back: the cache knows the
+//! store's positions, the store knows the domain. Whatever goes wrong becomes a response in
+//! one place, [`error`]. [`openapi`] describes the handlers, which know nothing of it.
 
 pub mod accounts;
 pub mod admin;

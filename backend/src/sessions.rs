@@ -4,9 +4,9 @@
 //! costs no database.
 //!
 //! The list of refused tokens in the store is the truth. In the cache, `session:{token}`
-//! says that a token was active or revoked at some position, and nothing older ever takes
-//! the place of something newer there: what was read before a logout does not undo it. When
-//! the cache forgets, the store is asked again. One gap remains: should a master of Redis
+//! says that a token was active at some position, or that it has been revoked: as none is
+//! ever active again, that stands at the end of all positions, and nothing takes its place.
+//! When the cache forgets, the store is asked again. One gap remains: should a master of Redis
 //! be lost together with a logout that no replica has seen, and should an instance have read
 //! the token as active before the logout and write that after it, then the token is accepted
 //! for up to [`ACTIVE_TIME_TO_LIVE`] more.
@@ -114,7 +114,7 @@ impl Sessions {
         let (token, expires_at) = (session.token.clone(), session.expires_at);
         let written = to_the_end(async move {
             let written = store.revoke(&token, expires_at).await?;
-            cache.replace(&key(&token), state(true, written.position, expires_at)).await;
+            cache.replace(&key(&token), revoked(expires_at)).await;
             Ok(written)
         })
         .await?;
@@ -129,7 +129,10 @@ impl Sessions {
     ) -> Result<bool, StoreError> {
         let load = async {
             let Read { value, position } = self.store.is_revoked(token).await?;
-            Ok::<_, StoreError>(state(value, position, expires_at))
+            Ok::<_, StoreError>(match value {
+                true => revoked(expires_at),
+                false => active(position, expires_at),
+            })
         };
         let entry = self.cache.find(&key(token), Position::START, load).await?;
         // Whatever else it says: not active.
@@ -141,28 +144,60 @@ fn key(token: &TokenId) -> String {
     format!("session:{}", token.as_str())
 }
 
-/// What is kept of a token, and for how long: no longer than it would be accepted.
-fn state(is_revoked: bool, position: Position, expires_at: SystemTime) -> Loaded {
-    let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default() + LEEWAY;
-    let (value, time_to_live) =
-        if is_revoked { (REVOKED, left) } else { (ACTIVE, left.min(ACTIVE_TIME_TO_LIVE)) };
-    Loaded { entry: Entry { position, value }, time_to_live }
+/// What is kept of a token that was good at `position`.
+fn active(position: Position, expires_at: SystemTime) -> Loaded {
+    Loaded {
+        entry: Entry { position, value: ACTIVE },
+        time_to_live: time_left(expires_at).min(ACTIVE_TIME_TO_LIVE),
+    }
+}
+
+/// What is kept of a token that has been refused. It replaces whatever there is: also what
+/// has a position that was lost with a primary, and is ahead of those since.
+fn revoked(expires_at: SystemTime) -> Loaded {
+    let entry = Entry { position: Position::END, value: REVOKED };
+    Loaded { entry, time_to_live: time_left(expires_at) }
+}
+
+/// How long a token would be accepted.
+fn time_left(expires_at: SystemTime) -> Duration {
+    expires_at.duration_since(SystemTime::now()).unwrap_or_default() + LEEWAY
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Cache;
+    use crate::domain::Role;
+    use crate::testing::{FakeStore, MemoryCache, services_with};
 
     #[test]
     fn a_refused_token_is_remembered_until_its_end_and_a_good_one_for_a_while() {
         let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
-        let refused = state(true, Position::START, in_an_hour).time_to_live;
+        let refused = revoked(in_an_hour).time_to_live;
         assert!(refused > Duration::from_secs(3590) && refused <= Duration::from_secs(3605));
-        assert_eq!(state(false, Position::START, in_an_hour).time_to_live, ACTIVE_TIME_TO_LIVE);
+        assert_eq!(active(Position::START, in_an_hour).time_to_live, ACTIVE_TIME_TO_LIVE);
 
         let soon = SystemTime::now() + Duration::from_secs(10);
-        assert!(state(false, Position::START, soon).time_to_live <= Duration::from_secs(15));
+        assert!(active(Position::START, soon).time_to_live <= Duration::from_secs(15));
         let past = SystemTime::now() - Duration::from_secs(10);
-        assert_eq!(state(true, Position::START, past).time_to_live, LEEWAY);
+        assert_eq!(revoked(past).time_to_live, LEEWAY);
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_stays_refused_whatever_the_cache_has() {
+        let store = FakeStore::new();
+        let credentials = store.put("ann@example.com", Role::User);
+        let memory = Arc::new(MemoryCache::default());
+        let services = services_with(store, memory.clone()).await;
+        let sessions = &services.sessions;
+        let token = sessions.issue(&credentials).unwrap();
+        let session = sessions.authenticate(token.expose()).await.unwrap().unwrap();
+
+        // As read from a primary that is gone, with what nobody else had of it.
+        let lost = Entry { position: Position::from_bytes(1 << 60), value: ACTIVE };
+        memory.fill(&key(&session.token), lost, ACTIVE_TIME_TO_LIVE).await.unwrap();
+        sessions.revoke(&session).await.unwrap();
+        assert!(sessions.authenticate(token.expose()).await.unwrap().is_none());
     }
 }

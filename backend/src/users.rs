@@ -44,7 +44,7 @@ impl Users {
         let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
         to_the_end(async move {
             let Written { value, position } = store.update(id, changes).await?;
-            accounts.written(id, value.as_ref(), position).await;
+            accounts.changed(id, value.as_ref(), position).await;
             let value = value.map(|Account { user, .. }| user.into());
             Ok(Written { value, position })
         })
@@ -56,7 +56,7 @@ impl Users {
         let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
         to_the_end(async move {
             let written = store.delete(id).await?;
-            accounts.written(id, None, written.position).await;
+            accounts.removed(id).await;
             Ok(written)
         })
         .await
@@ -89,5 +89,59 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
         Ok(result) => result,
         // Only if it panicked: nobody aborts it.
         Err(error) => Err(StoreError::Failed(error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::{Cache, Entry};
+    use crate::domain::{Role, UserName};
+    use crate::testing::{FakeStore, MemoryCache, services_with};
+
+    fn renamed(name: &str) -> UserChanges {
+        UserChanges { name: Some(UserName::parse(name).unwrap()), ..UserChanges::default() }
+    }
+
+    #[tokio::test]
+    async fn of_two_changes_that_come_together_the_cache_has_the_later_one() {
+        let store = FakeStore::new();
+        let id = store.put("ann@example.com", Role::User).id;
+        let services = services_with(store.clone(), Arc::new(MemoryCache::default())).await;
+        let users = &services.users;
+
+        // Stored, and then slow to learn where the database is.
+        let held = store.hold_next_position();
+        let first = users.update(id, renamed("First"));
+        let second = async {
+            held.stored().await;
+            let second = users.update(id, renamed("Second")).await.unwrap();
+            held.release();
+            second
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert!(first.unwrap().position >= second.position);
+
+        let seen = users.find(id, second.position).await.unwrap().unwrap();
+        let seen: UserView = serde_json::from_slice(&seen).unwrap();
+        assert_eq!(seen.name, "Second");
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_gone_whatever_the_cache_has() {
+        let store = FakeStore::new();
+        let id = store.put("ann@example.com", Role::User).id;
+        let memory = Arc::new(MemoryCache::default());
+        let services = services_with(store, memory.clone()).await;
+
+        // As read from a primary that is gone, with what nobody else had of it.
+        let position = Position::from_bytes(1 << 60);
+        let lost = Entry { position, value: Bytes::from_static(b"{}") };
+        memory.fill(&format!("user:{id}"), lost, Duration::MAX).await.unwrap();
+        assert!(services.users.find(id, Position::START).await.unwrap().is_some());
+        assert!(services.users.delete(id).await.unwrap().value);
+        assert!(services.users.find(id, Position::START).await.unwrap().is_none());
     }
 }

@@ -1,14 +1,16 @@
 //! Reading through the cache: what is there is taken, what is not is read from the store
 //! and kept.
 //!
-//! Those who miss the same key at the same time take turns, and who comes later takes what
-//! was read before it. There is no task of its own that reads: a turn that ends without a
-//! result, because the store failed or the client left, is simply the next one's. What was
-//! read is put into the cache beside the answer, which does not wait for it.
+//! Those who miss the same key at the same time take turns, and what one reads is taken by
+//! all who had come before it began: nobody is given what was read before they asked, which
+//! may not have what they know of. There is no task of its own that reads: a turn that ends
+//! without a result, because the store failed or the client left, is simply the next one's.
+//! What was read is put into the cache beside the answer, which does not wait for it.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -46,6 +48,8 @@ struct Inner {
     cache: Arc<dyn Cache>,
     metrics: CacheMetrics,
     flights: Mutex<HashMap<String, Arc<Flight>>>,
+    /// Numbers in the order of what happens: misses, and the beginnings of readings.
+    clock: AtomicU64,
     fills: Arc<Semaphore>,
     repairs: Arc<Semaphore>,
 }
@@ -60,8 +64,8 @@ pub struct Loaded {
 }
 
 /// Those who miss one key. Who holds the lock has the turn; what it reads is left for the
-/// others.
-type Flight = tokio::sync::Mutex<Option<Entry>>;
+/// others, with the time at which it began.
+type Flight = tokio::sync::Mutex<Option<(u64, Entry)>>;
 
 impl CacheAside {
     /// Reads through `cache`.
@@ -70,6 +74,7 @@ impl CacheAside {
             cache,
             metrics,
             flights: Mutex::default(),
+            clock: AtomicU64::new(0),
             fills: Arc::new(Semaphore::new(MAX_FILLS)),
             repairs: Arc::new(Semaphore::new(MAX_REPAIRS)),
         })))
@@ -78,6 +83,11 @@ impl CacheAside {
     /// Reads from the store, always.
     pub fn disabled() -> Self {
         Self(None)
+    }
+
+    /// Whether there is a cache.
+    pub fn is_enabled(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The value of `key` in a state no older than `at_least`: from the cache, or by `load`,
@@ -105,16 +115,16 @@ impl CacheAside {
                 timeout(TURN_TIMEOUT, flight.flight.lock()).await.ok()
             }
         };
-        if let Some(entry) = turn.as_ref().and_then(|turn| turn.as_ref())
+        if let Some((begun_at, entry)) = turn.as_ref().and_then(|turn| turn.as_ref())
+            && *begun_at > flight.boarded_at
             && entry.position >= at_least
         {
             return Ok(entry.clone());
         }
+        let begun_at = inner.tick();
         let loaded = load.await?;
         if let Some(mut turn) = turn {
-            *turn = Some(loaded.entry.clone());
-            // Who misses from now on does so later than we read.
-            flight.close();
+            *turn = Some((begun_at, loaded.entry.clone()));
         }
         inner.fill(key, &loaded);
         Ok(loaded.entry)
@@ -162,6 +172,10 @@ impl CacheAside {
 }
 
 impl Inner {
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel)
+    }
+
     async fn look_up(&self, key: &str, at_least: Position) -> Option<Entry> {
         let (lookup, entry) = match self.cache.find(key).await {
             Ok(Some(entry)) if entry.position >= at_least => (Lookup::Hit, Some(entry)),
@@ -196,6 +210,7 @@ struct Boarded<'a> {
     inner: &'a Inner,
     key: &'a str,
     flight: Arc<Flight>,
+    boarded_at: u64,
 }
 
 impl<'a> Boarded<'a> {
@@ -205,28 +220,17 @@ impl<'a> Boarded<'a> {
             Some(flight) => Arc::clone(flight),
             None => Arc::clone(flights.entry(key.to_owned()).or_default()),
         };
-        Self { inner, key, flight }
-    }
-
-    /// Nobody boards any more.
-    fn close(&self) {
-        self.close_if(|_| true);
-    }
-
-    fn close_if(&self, condition: impl FnOnce(&Arc<Flight>) -> bool) {
-        let mut flights = self.inner.flights.lock();
-        // Another one may have its place by now.
-        let is_ours = flights.get(self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
-        if is_ours && condition(&self.flight) {
-            flights.remove(self.key);
-        }
+        Self { inner, key, flight, boarded_at: inner.tick() }
     }
 }
 
 impl Drop for Boarded<'_> {
     fn drop(&mut self) {
+        let mut flights = self.inner.flights.lock();
         // The map and ourselves. Under the lock: nobody boards meanwhile.
-        self.close_if(|flight| Arc::strong_count(flight) == 2);
+        if Arc::strong_count(&self.flight) == 2 {
+            flights.remove(self.key);
+        }
     }
 }
 

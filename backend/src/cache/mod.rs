@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::store::Position;
 
-pub use self::redis::{OPERATION_TIMEOUT, RedisCache};
+pub use self::redis::{OPERATION_TIMEOUT, RedisCache, RedisSettings};
 pub use aside::{CacheAside, Loaded};
 
 /// A value, and how new it is.

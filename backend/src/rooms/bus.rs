@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::envelope::{decode, encode};
 use super::{Message, RoomName, Shared};
+use crate::cache::RedisSettings;
 use crate::causes::chain;
 use crate::metrics::RoomMetrics;
-use crate::settings::RedisSettings;
 
 /// What channels of rooms begin with. The number changes with the envelope.
 const ROOM_PREFIX: &str = "fastnext:1:room:";

@@ -20,8 +20,8 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::cache::RedisSettings;
 use crate::metrics::RoomMetrics;
-use crate::settings::RedisSettings;
 use bus::{Bus, Outgoing, QUEUE};
 
 /// Rooms at once. Together with [`BACKLOG`] and messages of 64 KiB this bounds

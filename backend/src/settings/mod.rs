@@ -19,11 +19,12 @@ use self::parse::{
     parse_time_to_live,
 };
 use self::postgres::PostgresArguments;
+use crate::cache::RedisSettings;
 use crate::domain::{EmailAddress, Password};
 use crate::store::PostgresSettings;
 
 pub use self::parse::InvalidSettings;
-pub use self::redis::{RedisArguments, RedisSettings};
+pub use self::redis::RedisArguments;
 
 /// The API service that lb balances.
 ///
@@ -79,6 +80,7 @@ pub struct Arguments {
         help_heading = SETTINGS
     )]
     pub admin_password_file: Option<PathBuf>,
+
     /// The Redis Cluster.
     #[command(flatten)]
     pub redis: RedisArguments,

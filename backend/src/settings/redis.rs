@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::SETTINGS;
 use super::parse::{Problems, parse_password, wrap};
+use crate::cache::RedisSettings;
 use crate::host::Host;
 use crate::secret::Secret;
 
@@ -31,15 +32,6 @@ pub struct RedisArguments {
     /// The file with the password of all nodes, instead of the password itself.
     #[arg(long, env = "REDIS_PASSWORD_FILE", value_name = "FILE", help_heading = SETTINGS)]
     redis_password_file: Option<PathBuf>,
-}
-
-/// Where the Redis Cluster is.
-#[derive(Debug, Clone)]
-pub struct RedisSettings {
-    /// Some of its nodes, at least one.
-    pub nodes: Vec<Host>,
-    /// The password of all nodes.
-    pub password: Option<Secret<String>>,
 }
 
 impl RedisArguments {

@@ -14,6 +14,9 @@ impl Position {
     /// Before everything; also of stores that have no history to speak of.
     pub const START: Self = Self(0);
 
+    /// After everything: of what will never be otherwise.
+    pub const END: Self = Self(u64::MAX);
+
     /// The position that is so many bytes from the start.
     pub fn from_bytes(bytes: u64) -> Self {
         Self(bytes)

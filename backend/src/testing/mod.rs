@@ -1,6 +1,7 @@
 //! The service within one process, for tests of what SQLite cannot show:
 //! positions, replicas, a primary that is down.
 
+mod cache;
 mod store;
 
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 
+pub(crate) use cache::MemoryCache;
 pub(crate) use store::FakeStore;
 
 use crate::accounts::Accounts;
-use crate::cache::{CacheAside, NoCache};
+use crate::cache::{Cache, CacheAside, NoCache};
 use crate::http::router;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -30,22 +32,29 @@ use crate::users::Users;
 
 /// Services around `store`, with a key of their own and no cache.
 pub(crate) async fn services(store: Arc<dyn UserStore>) -> Shared {
+    build(store, None).await
+}
+
+/// The same with a cache.
+pub(crate) async fn services_with(store: Arc<dyn UserStore>, cache: Arc<dyn Cache>) -> Shared {
+    build(store, Some(cache)).await
+}
+
+async fn build(store: Arc<dyn UserStore>, cache: Option<Arc<dyn Cache>>) -> Shared {
     let directory = tempfile::tempdir().unwrap();
     let key = SigningKey::load_or_create(&directory.path().join("key")).unwrap();
     let metrics = Metrics::new("one", false).unwrap();
-    let accounts = Accounts::new(store.clone(), CacheAside::disabled());
+    let aside = match &cache {
+        Some(cache) => CacheAside::new(cache.clone(), metrics.cache.clone()),
+        None => CacheAside::disabled(),
+    };
+    let accounts = Accounts::new(store.clone(), aside.clone());
     let tokens = Tokens::new(&key, Duration::from_secs(60));
     Arc::new(Services {
         users: Users::new(store.clone(), accounts.clone()),
-        sessions: Sessions::new(
-            tokens,
-            store.clone(),
-            accounts,
-            CacheAside::disabled(),
-            metrics.sessions.clone(),
-        ),
+        sessions: Sessions::new(tokens, store.clone(), accounts, aside, metrics.sessions.clone()),
         store,
-        cache: Arc::new(NoCache),
+        cache: cache.unwrap_or_else(|| Arc::new(NoCache)),
         passwords: Passwords::new(2).await.unwrap(),
         rooms: Rooms::local(),
         metrics,

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::domain::{
     Account, Credentials, EmailAddress, NewUser, Role, TokenId, User, UserChanges, UserId, UserName,
@@ -28,6 +29,26 @@ struct State {
     asked: Vec<Position>,
     is_down: bool,
     status: StoreStatus,
+    held: Option<Held>,
+}
+
+/// A write that is stored, but has not been told its position yet.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    stored: Arc<Notify>,
+    released: Arc<Notify>,
+}
+
+impl Held {
+    /// Returns when it has been stored.
+    pub(crate) async fn stored(&self) {
+        self.stored.notified().await;
+    }
+
+    /// Tells it the position that the database has by now.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
 }
 
 impl FakeStore {
@@ -62,6 +83,11 @@ impl FakeStore {
         self.0.lock().status = status;
     }
 
+    /// The next write learns its position only when it is released.
+    pub(crate) fn hold_next_position(&self) -> Held {
+        self.0.lock().held.insert(Held::default()).clone()
+    }
+
     /// What reads had to have seen so far.
     pub(crate) fn asked(&self) -> Vec<Position> {
         self.0.lock().asked.clone()
@@ -76,11 +102,21 @@ impl FakeStore {
         Ok(Read { value, position: Position::from_bytes(state.written) })
     }
 
-    fn write<T>(&self, write: impl FnOnce(&mut State) -> T) -> Result<Written<T>, StoreError> {
-        let Read { value, .. } = self.read(write)?;
-        let mut state = self.0.lock();
-        state.written += STEP;
-        Ok(Written { value, position: Position::from_bytes(state.written) })
+    /// Asks for the position after the write, as one has to ask PostgreSQL.
+    async fn write<T>(
+        &self,
+        write: impl FnOnce(&mut State) -> T,
+    ) -> Result<Written<T>, StoreError> {
+        let Read { value, .. } = self.read(|state| {
+            state.written += STEP;
+            write(state)
+        })?;
+        let held = self.0.lock().held.take();
+        if let Some(held) = held {
+            held.stored.notify_one();
+            held.released.notified().await;
+        }
+        Ok(Written { value, position: Position::from_bytes(self.0.lock().written) })
     }
 }
 
@@ -95,6 +131,7 @@ impl UserStore for FakeStore {
             state.users.insert(id.value(), (account, password_hash));
             user
         })
+        .await
     }
 
     async fn update(
@@ -114,10 +151,11 @@ impl UserStore for FakeStore {
             }
             Some(account.clone())
         })
+        .await
     }
 
     async fn delete(&self, id: UserId) -> Result<Written<bool>, StoreError> {
-        self.write(|state| state.users.remove(&id.value()).is_some())
+        self.write(|state| state.users.remove(&id.value()).is_some()).await
     }
 
     async fn find(&self, id: UserId, at_least: Position) -> Result<Read<Option<User>>, StoreError> {
@@ -162,6 +200,7 @@ impl UserStore for FakeStore {
         self.write(|state| {
             state.revoked.insert(token.clone());
         })
+        .await
     }
 
     async fn is_revoked(&self, token: &TokenId) -> Result<Read<bool>, StoreError> {

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use backend::cache::RedisSettings;
 use backend::cache::{Cache, Loaded, OPERATION_TIMEOUT};
 use backend::host::Host;
-use backend::settings::RedisSettings;
 use fleet::redis::{NODES, RedisCluster, Reply, Settings};
 use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpStream};

@@ -105,9 +105,11 @@ async fn a_wrong_password_is_logged_and_is_not_in_the_log() {
     let start = Instant::now();
     eventually("it is said", async || {
         let log = backend.log();
-        let line = log.lines().find(|line| line.contains("cannot connect to redis"))?;
-        assert!(line.to_lowercase().contains("auth") || line.contains("WRONGPASS"), "{line}");
-        Some(())
+        // On a busy machine there may be another reason before it, said once too.
+        let mut lines = log.lines().filter(|line| line.contains("cannot connect to redis"));
+        lines
+            .any(|line| line.to_lowercase().contains("auth") || line.contains("WRONGPASS"))
+            .then_some(())
     })
     .await;
     assert!(start.elapsed() < Duration::from_secs(10));

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backend::cache::RedisSettings;
 use backend::cache::{Cache, CacheAside, Entry, RedisCache};
 use backend::host::Host;
 use backend::metrics::{Metrics, Readings};
 use backend::secret::Secret;
-use backend::settings::RedisSettings;
 use backend::store::Position;
 use bytes::Bytes;
 use fleet::redis::{RedisCluster, Reply};

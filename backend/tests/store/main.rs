@@ -6,3 +6,4 @@
 mod contract;
 mod replicas;
 mod support;
+mod troubles;

@@ -1,42 +1,18 @@
 //! A primary with replicas, some of which are slow, hang or are dead.
 
-use backend::domain::UserId;
 use backend::store::{Position, PostgresStore, StoreError, UserStore};
 use fleet::postgres::{Postgres, Server};
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::support::{ends, server, servers, settings, status, store, user};
+use crate::support::{
+    connect, ends, halt, open, read_often, server, servers, settings, status, store, user,
+};
 
 const ONE: Server = Server::Replica(1);
 const TWO: Server = Server::Replica(2);
 
-/// Reads often enough that chance cannot spare a replica.
-async fn read_often(store: &PostgresStore, id: UserId, at_least: Position) {
-    for _ in 0..64 {
-        let read = ends(store.find(id, at_least)).await.unwrap();
-        assert!(read.value.is_some() && read.position >= at_least);
-    }
-}
-
 fn pause(postgres: &Postgres, server: Server) {
     postgres.admin_sql(server, "SELECT pg_wal_replay_pause()").unwrap();
-}
-
-fn halt(postgres: &Postgres, server: Server, signal: Signal) {
-    // The postmaster and all that it has started: the connections hang too.
-    let pid = postgres.pid(server).unwrap().unwrap();
-    let postmaster = Pid::from_raw(i32::try_from(pid).unwrap());
-    for child in children(pid) {
-        // Some may have just ended.
-        let _ = signal::kill(Pid::from_raw(child), signal);
-    }
-    signal::kill(postmaster, signal).unwrap();
-}
-
-fn children(pid: u32) -> Vec<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,24 +219,14 @@ async fn instances_that_start_together_migrate_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_is_used_up_makes_no_server_look_dead() {
-    use sqlx::{ConnectOptions, Connection, Executor};
+    use sqlx::{Connection, Executor};
 
     let postgres = servers();
     let settings = backend::store::PostgresSettings { max_connections: 1, ..settings(&postgres) };
-    let store = std::sync::Arc::new(PostgresStore::open(&settings));
-    status(&*store, "all servers are good", |status| {
-        status.is_migrated && status.servers.iter().all(|server| server.takes_reads)
-    })
-    .await;
+    let store = std::sync::Arc::new(open(&settings).await);
 
     // Holds the table, so that the first write holds the only connection.
-    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
-        .host(&settings.primary.name)
-        .port(settings.primary.port)
-        .username(&settings.user)
-        .password(settings.password.expose())
-        .database(&settings.database);
-    let mut holder = options.connect().await.unwrap();
+    let mut holder = connect(&settings).await;
     holder.execute("BEGIN; LOCK TABLE users").await.unwrap();
     let first = tokio::spawn({
         let store = store.clone();

@@ -3,11 +3,16 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use backend::domain::{EmailAddress, NewUser, Role, UserName};
+use backend::domain::{EmailAddress, NewUser, Role, UserId, UserName};
 use backend::host::Host;
 use backend::secret::Secret;
-use backend::store::{PostgresSettings, PostgresStore, ServerStatus, StoreStatus, UserStore};
+use backend::store::{
+    Position, PostgresSettings, PostgresStore, ServerStatus, StoreStatus, UserStore,
+};
 use fleet::postgres::{Postgres, Server};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use sqlx::{ConnectOptions, PgConnection};
 
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,12 +47,28 @@ pub(crate) fn settings(postgres: &Postgres) -> PostgresSettings {
 
 /// A store on it, all of whose servers are good.
 pub(crate) async fn store(postgres: &Postgres) -> PostgresStore {
-    let store = PostgresStore::open(&settings(postgres));
+    open(&settings(postgres)).await
+}
+
+/// The same with settings of its own.
+pub(crate) async fn open(settings: &PostgresSettings) -> PostgresStore {
+    let store = PostgresStore::open(settings);
     status(&store, "all servers are good", |status| {
         status.is_migrated && status.servers.iter().all(|server| server.takes_reads)
     })
     .await;
     store
+}
+
+/// Connects to the primary beside all stores.
+pub(crate) async fn connect(settings: &PostgresSettings) -> PgConnection {
+    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .host(&settings.primary.name)
+        .port(settings.primary.port)
+        .username(&settings.user)
+        .password(settings.password.expose())
+        .database(&settings.database);
+    options.connect().await.unwrap()
 }
 
 /// The status, once it is as it should become.
@@ -95,4 +116,29 @@ pub(crate) fn user(number: usize) -> NewUser {
         role: Role::User,
         password_hash: Secret::new("$argon2id$".to_owned()),
     }
+}
+
+/// Reads often enough that chance cannot spare a replica.
+pub(crate) async fn read_often(store: &PostgresStore, id: UserId, at_least: Position) {
+    for _ in 0..64 {
+        let read = ends(store.find(id, at_least)).await.unwrap();
+        assert!(read.value.is_some() && read.position >= at_least);
+    }
+}
+
+/// Stops a server, or lets it go on.
+pub(crate) fn halt(postgres: &Postgres, server: Server, signal: Signal) {
+    // The postmaster and all that it has started: the connections hang too.
+    let pid = postgres.pid(server).unwrap().unwrap();
+    let postmaster = Pid::from_raw(i32::try_from(pid).unwrap());
+    for child in children(pid) {
+        // Some may have just ended.
+        let _ = signal::kill(Pid::from_raw(child), signal);
+    }
+    signal::kill(postmaster, signal).unwrap();
+}
+
+fn children(pid: u32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }

@@ -130,11 +130,11 @@ async fn a_cache_that_is_down_costs_the_way_to_the_store() {
 }
 
 #[tokio::test]
-async fn one_reads_for_all_who_miss_at_the_same_time() {
+async fn one_reads_for_all_who_wait() {
     let site = Site::new();
-    let gate = Notify::new();
+    let gate = tokio::sync::Semaphore::new(0);
     let read = async || {
-        gate.notified().await;
+        gate.acquire().await.unwrap().forget();
         site.load(1).await
     };
     let readers = join_all((0..100).map(|_| site.aside.find("key", at(1), read())));
@@ -142,12 +142,35 @@ async fn one_reads_for_all_who_miss_at_the_same_time() {
         while site.count("fastnext_cache_coalesced_total") < 99 {
             tokio::task::yield_now().await;
         }
-        gate.notify_one();
+        gate.add_permits(100);
     };
     let (entries, ()) = tokio::join!(readers, open);
     assert!(entries.into_iter().all(|entry| entry.unwrap().position == at(1)));
-    assert_eq!(site.loads(), 1);
+    // The first for itself, as the others came after it had begun; the second for them.
+    assert_eq!(site.loads(), 2);
     assert_eq!(site.flights(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_given_what_was_read_before_they_asked() {
+    let site = Site::new();
+    let gate = Notify::new();
+    // Two states that no position tells apart for who brings none: a token that is active,
+    // and is refused.
+    let slow = async {
+        let active = site.load(1).await;
+        gate.notified().await;
+        active
+    };
+    let mut first = Box::pin(site.aside.find("key", Position::START, slow));
+    assert!((&mut first).now_or_never().is_none());
+    let second = async {
+        gate.notify_one();
+        site.aside.find("key", Position::START, site.load(2)).await
+    };
+    *site.memory.is_down.lock() = true;
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.unwrap().position, second.unwrap().position), (at(1), at(2)));
 }
 
 #[tokio::test]

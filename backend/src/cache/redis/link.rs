@@ -18,8 +18,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::OPERATION_TIMEOUT;
-use crate::settings::RedisSettings;
+use super::{OPERATION_TIMEOUT, RedisSettings};
 
 /// How long one node may take for one answer, and to connect. Less than half of what a
 /// whole operation may take, so that there is time for another node.

@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Cache, CacheError, Entry};
 use crate::causes::chain;
+use crate::host::Host;
 use crate::metrics::CacheMetrics;
-use crate::settings::RedisSettings;
+use crate::secret::Secret;
 use crate::store::Position;
 use circuit::{Circuits, slot};
 use link::{Link, Outcome};
@@ -58,6 +59,15 @@ if type(held) == 'string' and #held == 16 and not string.find(held, '[^0-9a-f]')
 end
 redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
 return 1";
+
+/// Where the Redis Cluster is.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// Some of its nodes, at least one.
+    pub nodes: Vec<Host>,
+    /// The password of all nodes.
+    pub password: Option<Secret<String>>,
+}
 
 /// A Redis Cluster.
 pub struct RedisCache {

@@ -15,8 +15,9 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use self::route::{Counts, within};
+use self::route::Counts;
 use self::server::Server;
 use self::statements::Statement;
 use self::watch::Watch;
@@ -33,8 +34,9 @@ static MIGRATOR: Migrator = {
     migrator
 };
 
-/// How long a write may take once there is a connection.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a write may take once there is a connection. Longer than the server lets a
+/// statement take: who waits for a lock learns that from the server, which is not lost.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// From one attempt to migrate to the next.
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
@@ -135,7 +137,13 @@ impl PostgresStore {
             Ok(Written { value, position })
         };
         let written = match primary.acquire().await {
-            Ok(mut connection) => within(WRITE_TIMEOUT, writing(&mut connection)).await,
+            Ok(mut connection) => match timeout(WRITE_TIMEOUT, writing(&mut connection)).await {
+                Ok(written) => written,
+                Err(elapsed) => {
+                    Server::recover(connection);
+                    Err(sqlx::Error::Io(elapsed.into()))
+                }
+            },
             Err(error) => Err(error),
         };
         let error = match written {

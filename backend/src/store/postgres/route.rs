@@ -5,24 +5,16 @@
 //! that fails is left for the next. Only when the primary is gone too does a
 //! client get a state older than it has seen: better than none.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::PostgresStore;
 use super::server::Server;
 use super::statements::Statement;
 use crate::store::failure::Failure;
 use crate::store::{Position, Read, ReadCounts, StoreError};
-
-/// What comes within the time that there is; a server that takes longer is lost.
-pub(super) async fn within<T>(
-    timeout: Duration,
-    asking: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    let elapsed = |elapsed| Err(sqlx::Error::Io(std::io::Error::other(elapsed)));
-    tokio::time::timeout(timeout, asking).await.unwrap_or_else(elapsed)
-}
 
 /// How long one server may take to answer a read. All are by an index: longer
 /// means that the server hangs.
@@ -176,10 +168,14 @@ impl PostgresStore {
             let value = query.run(&mut connection).await?;
             Ok(Some(Read { value, position }))
         };
-        let error = match within(READ_TIMEOUT, asking).await {
-            Ok(Some(read)) => return Ok(Asked::Answered(read)),
-            Ok(None) => return Ok(Asked::TooOld),
-            Err(error) => error,
+        let error = match timeout(READ_TIMEOUT, asking).await {
+            Ok(Ok(Some(read))) => return Ok(Asked::Answered(read)),
+            Ok(Ok(None)) => return Ok(Asked::TooOld),
+            Ok(Err(error)) => error,
+            Err(elapsed) => {
+                Server::recover(connection);
+                sqlx::Error::Io(elapsed.into())
+            }
         };
         self.note(server, error)
     }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sqlx::PgConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use sqlx::{Connection, PgConnection};
 use tokio::sync::{Notify, watch};
 
 use super::PostgresSettings;
@@ -30,6 +30,9 @@ const DOWN_PATIENCE: Duration = Duration::from_millis(250);
 /// pool would go on trying to connect.
 const SUSPICIOUS: Duration = Duration::from_millis(100);
 
+/// How long a server may take to be done with a statement that nobody waits for any more.
+const RECOVERY: Duration = Duration::from_secs(5);
+
 /// Connections are replaced after an hour, so that none outlives for long what
 /// it was made for: names that have moved, settings that have changed.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
@@ -47,7 +50,7 @@ pub(super) struct Server {
     pool: PgPool,
     timeouts: AtomicU64,
     /// [`Position::bytes`] of the newest state that it is known to have.
-    position: AtomicU64,
+    position: Arc<AtomicU64>,
     is_up: watch::Sender<bool>,
     takes_reads: AtomicBool,
     findings: Mutex<Findings>,
@@ -86,7 +89,21 @@ impl Server {
         } else {
             (settings.replica_max_connections, REPLICA_PATIENCE)
         };
+        let position = Arc::new(AtomicU64::new(0));
+        let begin_at = Arc::clone(&position);
         let pool = PgPoolOptions::new()
+            // A server that was started again, or another one in its place, may not have come
+            // as far as the one before: a replica that crashed comes back with what it has on
+            // disk. Whatever ends so takes its connections along, so that what was known is
+            // corrected before the first statement on a new one.
+            .after_connect(move |connection, _| {
+                let begin_at = Arc::clone(&begin_at);
+                Box::pin(async move {
+                    let position = ask_position(is_primary, connection).await?;
+                    begin_at.store(position.bytes(), Ordering::Release);
+                    Ok(())
+                })
+            })
             .max_connections(connections)
             .acquire_timeout(patience)
             .max_lifetime(MAX_LIFETIME)
@@ -99,7 +116,7 @@ impl Server {
             options,
             pool,
             timeouts: AtomicU64::new(0),
-            position: AtomicU64::new(0),
+            position,
             is_up: watch::Sender::new(false),
             takes_reads: AtomicBool::new(false),
             findings: Mutex::new(Findings {
@@ -142,11 +159,7 @@ impl Server {
         &self,
         connection: &mut PgConnection,
     ) -> Result<Position, sqlx::Error> {
-        const PRIMARY: &str = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
-        const REPLICA: &str = "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint";
-        let query = if self.is_primary { PRIMARY } else { REPLICA };
-        let bytes: Option<i64> = sqlx::query_scalar(query).fetch_one(connection).await?;
-        let position = to_position(bytes);
+        let position = ask_position(self.is_primary, connection).await?;
         self.reached(position);
         Ok(position)
     }
@@ -226,9 +239,37 @@ impl Server {
         }
     }
 
+    /// Takes a connection back whose statement was cut off: into the pool if the server is
+    /// done with it soon, else it is closed. The pool would wait for as long as the server
+    /// hangs, and have one connection less meanwhile.
+    pub(super) fn recover(mut connection: PoolConnection<Postgres>) {
+        tokio::spawn(async move {
+            let answered = tokio::time::timeout(RECOVERY, connection.ping()).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                connection.close_on_drop();
+            }
+        });
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// How far the server at the other end has come, or the primary has by its own account: a
+/// replica that has become one is none of the two, and is found out by a check.
+async fn ask_position(
+    is_primary: bool,
+    connection: &mut PgConnection,
+) -> Result<Position, sqlx::Error> {
+    // A primary that has become a replica has no current position, and must not be an error.
+    const PRIMARY: &str = "
+        SELECT ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                      ELSE pg_current_wal_lsn() END) - '0/0')::bigint";
+    const REPLICA: &str = "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint";
+    let query = if is_primary { PRIMARY } else { REPLICA };
+    let bytes: Option<i64> = sqlx::query_scalar(query).fetch_one(connection).await?;
+    Ok(to_position(bytes))
 }
 
 fn is_down() -> sqlx::Error {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::{Mutex, Notify};
 
@@ -19,6 +20,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The same while a server is down or behind.
 const FAILING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// From one check to the next at least, however many requests fail meanwhile.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a probe is told may be so old.
 const FRESH: Duration = Duration::from_millis(500);
@@ -45,6 +49,8 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Checks {
     done_at: Option<Instant>,
+    /// What the primary had written when it answered last, and when that was.
+    written: Option<(Position, Instant)>,
     probes: Vec<Probe>,
 }
 
@@ -94,7 +100,7 @@ impl Watch {
             servers,
             max_lag,
             migrations,
-            checks: Mutex::new(Checks { done_at: None, probes }),
+            checks: Mutex::new(Checks { done_at: None, written: None, probes }),
             suspicion,
         }
     }
@@ -103,6 +109,7 @@ impl Watch {
     pub(super) async fn run(&self) {
         loop {
             self.check(Duration::ZERO).await;
+            tokio::time::sleep(SHORTEST_INTERVAL).await;
             let all_good = self.servers.iter().all(|server| server.takes_reads());
             let pause = if all_good { INTERVAL } else { FAILING_INTERVAL };
             tokio::select! {
@@ -130,25 +137,32 @@ impl Watch {
         }
         // The primary first: what it has written by now, the replicas may be
         // asked for. If it is silent, they need not wait for it.
-        let Checks { probes, .. } = &mut *checks;
+        let Checks { probes, written, done_at } = &mut *checks;
         let mut pairs = self.servers.iter().zip(probes);
         let Some((primary, probe)) = pairs.next() else { return };
         let first = self.check_one(primary, probe, None);
-        let written = if primary.is_up() {
+        if primary.is_up() {
             first.await;
-            primary.is_up().then(|| primary.position())
+            if primary.is_up() {
+                *written = Some((primary.position(), Instant::now()));
+            }
+            let rest = pairs.map(|(server, probe)| self.check_one(server, probe, *written));
+            join_all(rest).await;
         } else {
-            let rest = pairs.map(|(server, probe)| self.check_one(server, probe, None));
-            tokio::join!(first, futures_util::future::join_all(rest));
-            checks.done_at = Some(Instant::now());
-            return;
-        };
-        let rest = pairs.map(|(server, probe)| self.check_one(server, probe, written));
-        futures_util::future::join_all(rest).await;
-        checks.done_at = Some(Instant::now());
+            let rest = pairs.map(|(server, probe)| self.check_one(server, probe, *written));
+            tokio::join!(first, join_all(rest));
+        }
+        *done_at = Some(Instant::now());
     }
 
-    async fn check_one(&self, server: &Server, probe: &mut Probe, written: Option<Position>) {
+    /// Asks a server how it is, and of a replica how far it is behind what the primary had
+    /// `written` when it answered last.
+    async fn check_one(
+        &self,
+        server: &Server,
+        probe: &mut Probe,
+        written: Option<(Position, Instant)>,
+    ) {
         let started_at = Instant::now();
         let asked = async {
             let mut answer = self.ask(server, probe).await?;
@@ -182,13 +196,13 @@ impl Watch {
             return server.found(is_good, is_good, findings);
         }
 
-        // What a replica has not received is not in the lag that it reports.
+        // What a replica has not received is not in the lag that it reports. Once the primary
+        // is gone, nobody gets further behind it: the last that was written may be nowhere.
         let mut lag = Duration::from_secs_f64(answer.lag);
         probe.behind = probe.behind.filter(|(missed, _)| position < *missed);
-        if let Some((_, since)) = probe.behind {
-            lag = lag.max(since.elapsed());
-        } else if let Some(written) = written.filter(|written| position < *written) {
-            probe.behind = Some((written, started_at));
+        if let Some((position_written, at)) = written.filter(|(it, _)| position < *it) {
+            let (_, since) = *probe.behind.get_or_insert((position_written, at));
+            lag = lag.max(at.duration_since(since));
         }
         let reason = if !answer.is_replica {
             Some("is not a replica")
@@ -232,5 +246,48 @@ impl Watch {
                 let _ = connection.close().await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::host::Host;
+    use crate::secret::Secret;
+    use crate::store::PostgresSettings;
+
+    #[tokio::test]
+    async fn many_failures_are_no_reason_for_many_checks() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let suspicion = Arc::new(Notify::new());
+        let primary = Host { name: address.ip().to_string(), port: address.port() };
+        let settings = PostgresSettings {
+            primary: primary.clone(),
+            replicas: Vec::new(),
+            user: String::new(),
+            password: Secret::new(String::new()),
+            database: String::new(),
+            max_replica_lag: Duration::ZERO,
+            max_connections: 1,
+            replica_max_connections: 1,
+        };
+        let servers = Arc::new([Server::new(&settings, primary, None, Arc::clone(&suspicion))]);
+        let watch = Watch::new(servers, suspicion, Duration::ZERO, 0);
+
+        // Every check is a connection that ends at once.
+        let mut checks = 0;
+        let count = async {
+            loop {
+                drop(listener.accept().await.unwrap());
+                checks += 1;
+                watch.suspect();
+            }
+        };
+        let time = SHORTEST_INTERVAL * 5;
+        let _ = tokio::time::timeout(time, async { tokio::join!(watch.run(), count) }).await;
+        assert!((2..=6).contains(&checks), "{checks}");
     }
 }
