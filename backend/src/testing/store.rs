@@ -27,6 +27,7 @@ struct State {
     /// What reads had to have seen.
     asked: Vec<Position>,
     is_down: bool,
+    removed_next: Option<UserId>,
     status: StoreStatus,
 }
 
@@ -57,6 +58,11 @@ impl FakeStore {
         self.0.lock().is_down = true;
     }
 
+    /// Removes a user right after the next write, before whoever wrote is told how far.
+    pub(crate) fn remove_after_next_write(&self, id: UserId) {
+        self.0.lock().removed_next = Some(id);
+    }
+
     /// What the status is from now on.
     pub(crate) fn set_status(&self, status: StoreStatus) {
         self.0.lock().status = status;
@@ -80,6 +86,10 @@ impl FakeStore {
         let Read { value, .. } = self.read(write)?;
         let mut state = self.0.lock();
         state.written += STEP;
+        if let Some(id) = state.removed_next.take() {
+            state.users.remove(&id.value());
+            state.written += STEP;
+        }
         Ok(Written { value, position: Position::from_bytes(state.written) })
     }
 }
