@@ -150,6 +150,7 @@ impl Watch {
 
     async fn check_one(&self, server: &Server, probe: &mut Probe, written: Option<Position>) {
         let started_at = Instant::now();
+        let known = server.position();
         let asked = async {
             let mut answer = self.ask(server, probe).await?;
             if Duration::from_secs_f64(answer.0.lag) > self.max_lag && server.takes_reads() {
@@ -173,7 +174,7 @@ impl Watch {
         };
         let latency = Some(started_at.elapsed());
         let position = to_position(answer.position);
-        server.reached(position);
+        server.said(known, position);
 
         if server.is_primary {
             let is_good = !answer.is_replica;
