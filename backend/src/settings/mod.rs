@@ -142,7 +142,7 @@ pub struct Arguments {
         long,
         env = "RUST_LOG",
         value_name = "FILTER",
-        default_value = "info",
+        default_value = DEFAULT_LOG,
         help_heading = SETTINGS
     )]
     pub log: String,
@@ -224,6 +224,10 @@ pub struct Settings {
     /// What to log.
     pub log: EnvFilter,
 }
+
+/// What the drivers of the databases say about a server that is down comes with every attempt to
+/// connect, many times a second; what matters of it is logged here.
+const DEFAULT_LOG: &str = "info,redis=error,sqlx=warn";
 
 /// Heading of the settings in `--help`.
 const SETTINGS: &str = "Settings (from the environment, or these options)";
@@ -355,6 +359,15 @@ mod tests {
                 "RUST_LOG"
             ]
         );
+    }
+
+    #[test]
+    fn replicas_without_a_primary_are_a_problem() {
+        let error = Settings::try_from(arguments(&["--postgres-read-replicas=db-2"])).unwrap_err();
+        assert_eq!(error.0[0].0, "POSTGRES_SERVER");
+        // As in files of containers that leave both out.
+        Settings::try_from(arguments(&["--postgres-server=", "--postgres-read-replicas="]))
+            .unwrap();
     }
 
     #[test]

@@ -113,7 +113,15 @@ impl PostgresArguments {
     pub(super) fn into_settings(self, problems: &mut Problems) -> Option<PostgresSettings> {
         let default_port = self.postgres_port;
         // An empty variable is how an orchestrator says that there is none.
-        let server = self.postgres_server.filter(|server| !server.trim().is_empty())?;
+        let server = self.postgres_server.filter(|server| !server.trim().is_empty());
+        let Some(server) = server else {
+            // Replicas of nothing: the name is misspelt, and users would go into a file.
+            if !self.postgres_read_replicas.trim().is_empty() {
+                let problem = "is missing, but there are POSTGRES_READ_REPLICAS".to_owned();
+                problems.collect::<()>("POSTGRES_SERVER", Err(problem));
+            }
+            return None;
+        };
         let primary = problems.collect("POSTGRES_SERVER", Host::parse(&server, Some(default_port)));
         let password = problems.collect(
             "POSTGRES_PASSWORD",

@@ -22,7 +22,7 @@ pub(super) enum Failure {
     ReadOnly,
     /// The server cannot be reached, or is going away or not there yet.
     Down,
-    /// The server, or the pool, has too much to do; another may have less.
+    /// The server, or the pool, has too much to do or is damaged; another may be better off.
     Busy,
     /// Anything else: asking again or elsewhere would not help.
     Ours,
@@ -62,6 +62,8 @@ fn by_code(code: &str) -> Failure {
             // Insufficient resources; transaction rollback, on replicas the
             // conflict with what is replayed.
             ("53" | "40", _) => Failure::Busy,
+            // Errors of the system under it (its disk); data that it finds damaged.
+            ("58" | "XX", _) => Failure::Busy,
             _ => Failure::Ours,
         };
     }
@@ -86,6 +88,9 @@ mod tests {
             ("28P01", Failure::Down),
             ("53300", Failure::Busy),
             ("40001", Failure::Busy),
+            ("58030", Failure::Busy),
+            ("58P01", Failure::Busy),
+            ("XX001", Failure::Busy),
             ("42P01", Failure::Ours),
             ("22021", Failure::Ours),
             ("5", Failure::Busy),

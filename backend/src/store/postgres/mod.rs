@@ -181,6 +181,7 @@ impl Drop for PostgresStore {
 /// sqlx takes in the database: one applies them, the others find them applied.
 async fn migrate(servers: Arc<[Server]>, watch: Arc<Watch>) {
     let primary = &servers[0];
+    let mut last_error = String::new();
     loop {
         let migrating = async {
             // However long the tables take; the pools' statements have a limit.
@@ -196,7 +197,14 @@ async fn migrate(servers: Arc<[Server]>, watch: Arc<Watch>) {
                 return;
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot migrate the database; trying again");
+                let error = chain(&error);
+                // What is wrong is said once, not every second.
+                if error == last_error {
+                    tracing::debug!(error, "cannot migrate the database");
+                } else {
+                    tracing::warn!(error, "cannot migrate the database; trying again");
+                    last_error = error;
+                }
             }
         }
         tokio::time::sleep(MIGRATION_PAUSE).await;

@@ -174,6 +174,20 @@ impl Server {
         self.position.fetch_max(position.bytes(), Ordering::AcqRel);
     }
 
+    /// Notes what it said when it was asked, while `known` was known. If it has come less far
+    /// than before, another server has its place, or it has been restored: what was known is
+    /// of another history, and would make all that is read there look newer than it is.
+    pub(super) fn said(&self, known: Position, position: Position) {
+        if position >= known {
+            return self.reached(position);
+        }
+        tracing::warn!(
+            server = self.name, host = %self.host, %known, %position,
+            "database server has gone back: another one has its place"
+        );
+        self.position.store(position.bytes(), Ordering::Release);
+    }
+
     /// Whether it answered when last asked.
     pub(super) fn is_up(&self) -> bool {
         *self.is_up.borrow()
@@ -279,4 +293,41 @@ fn is_down() -> sqlx::Error {
 /// The position so many bytes after the start; the start, if unknown.
 pub(super) fn to_position(bytes: Option<i64>) -> Position {
     Position::from_bytes(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn server() -> Server {
+        let primary = Host { name: "localhost".to_owned(), port: 1 };
+        let settings = PostgresSettings {
+            primary: primary.clone(),
+            replicas: Vec::new(),
+            user: "ann".to_owned(),
+            password: Secret::new(String::new()),
+            database: "users".to_owned(),
+            max_replica_lag: Duration::ZERO,
+            max_connections: 1,
+            replica_max_connections: 1,
+        };
+        Server::new(&settings, primary, None, Arc::default())
+    }
+
+    #[tokio::test]
+    async fn a_server_that_goes_back_is_believed() {
+        let server = server();
+        let at = Position::from_bytes;
+        server.said(server.position(), at(100));
+        assert_eq!(server.position(), at(100));
+
+        // A request has seen more since it was asked: an older answer undoes nothing.
+        server.reached(at(120));
+        server.said(at(100), at(110));
+        assert_eq!(server.position(), at(120));
+
+        server.said(at(120), at(40));
+        assert_eq!(server.position(), at(40));
+    }
 }

@@ -164,6 +164,7 @@ impl Watch {
         written: Option<(Position, Instant)>,
     ) {
         let started_at = Instant::now();
+        let known = server.position();
         let asked = async {
             let mut answer = self.ask(server, probe).await?;
             if Duration::from_secs_f64(answer.0.lag) > self.max_lag && server.takes_reads() {
@@ -187,7 +188,7 @@ impl Watch {
         };
         let latency = Some(started_at.elapsed());
         let position = to_position(answer.position);
-        server.reached(position);
+        server.said(known, position);
 
         if server.is_primary {
             let is_good = !answer.is_replica;
