@@ -139,17 +139,17 @@ impl Accounts {
         }
     }
 
-    /// The account has just been changed, and was like this then; `None` if there was none.
-    pub async fn changed(&self, id: UserId, account: Option<&Account>, position: Position) {
-        if account.is_none() || !self.cache.is_enabled() {
-            return self.written(id, account, position).await;
+    /// The account has just been changed, and was like this then.
+    pub async fn changed(&self, id: UserId, account: &Account, position: Position) {
+        if !self.cache.is_enabled() {
+            return;
         }
         match self.store.account(id).await {
             Ok(now) if now.position >= position => {
                 self.written(id, now.value.as_ref(), now.position).await;
             }
             // The primary has just gone: the next best.
-            _ => self.written(id, account, position).await,
+            _ => self.written(id, Some(account), position).await,
         }
     }
 

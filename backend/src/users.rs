@@ -35,7 +35,8 @@ impl Users {
         .await
     }
 
-    /// Changes a user; `None` if there is none of this id.
+    /// Changes a user; `None` if there is none of this id, or none that the changes are
+    /// for.
     pub async fn update(
         &self,
         id: UserId,
@@ -44,7 +45,9 @@ impl Users {
         let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
         to_the_end(async move {
             let Written { value, position } = store.update(id, changes).await?;
-            accounts.changed(id, value.as_ref(), position).await;
+            if let Some(account) = &value {
+                accounts.changed(id, account, position).await;
+            }
             let value = value.map(|Account { user, .. }| user.into());
             Ok(Written { value, position })
         })
@@ -56,7 +59,10 @@ impl Users {
         let (store, accounts) = (Arc::clone(&self.store), self.accounts.clone());
         to_the_end(async move {
             let written = store.delete(id).await?;
-            accounts.removed(id).await;
+            // An id that nobody had may yet be given.
+            if written.value {
+                accounts.removed(id).await;
+            }
             Ok(written)
         })
         .await

@@ -59,6 +59,9 @@ pub struct UserChanges {
     /// The hash of a new password, a PHC string. It begins a new version of the
     /// tokens: those issued before are refused.
     pub password_hash: Option<Secret<String>>,
+    /// Only if the tokens are still of this version: if nobody has changed the
+    /// password since it was checked.
+    pub if_token_version: Option<i64>,
 }
 
 /// What a login is checked against.

@@ -257,15 +257,16 @@ impl TryFrom<Arguments> for Settings {
         let mut problems = Problems::default();
         let instance =
             instance.and_then(|name| problems.collect("BACKEND_INSTANCE", parse_instance(&name)));
-        let database = match postgres.into_settings(&mut problems) {
-            Some(settings) => Database::Postgres(settings),
-            None => Database::File(database),
-        };
-        let redis = redis.parse(&mut problems);
-        let admin = problems
-            .collect("BACKEND_ADMIN_EMAIL", parse_admin(admin_email, admin_password_file))
-            .flatten();
+        let mut database = Database::File(database);
+        let (mut redis_settings, mut admin) = (None, None);
+        // A frontend has no use for these, and does not read their files.
         if role == Role::Api {
+            if let Some(settings) = postgres.into_settings(&mut problems) {
+                database = Database::Postgres(settings);
+            }
+            redis_settings = redis.parse(&mut problems);
+            let parsed = parse_admin(admin_email, admin_password_file);
+            admin = problems.collect("BACKEND_ADMIN_EMAIL", parsed).flatten();
             if let Database::File(file) = &database {
                 problems.collect("BACKEND_DATABASE", parent_exists(file));
             }
@@ -292,7 +293,7 @@ impl TryFrom<Arguments> for Settings {
                 instance,
                 database,
                 admin,
-                redis,
+                redis: redis_settings,
                 signing_key_file,
                 token_ttl,
                 shutdown_delay,
@@ -376,6 +377,8 @@ mod tests {
             "--role=frontend",
             "--database=/nonexistent/backend.db",
             "--signing-key-file=/nonexistent/backend.key",
+            "--redis-nodes=redis:1",
+            "--redis-password-file=/nonexistent/password",
         ]))
         .unwrap();
         assert_eq!(settings.role, Role::Frontend);

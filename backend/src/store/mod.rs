@@ -59,7 +59,7 @@ pub trait UserStore: Send + Sync + 'static {
     async fn create(&self, user: NewUser) -> Result<Written<User>, StoreError>;
 
     /// Changes a user, and gives it as it is then; `None` if there is none of
-    /// this id.
+    /// this id, or if its tokens are of another version than the changes are for.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] as in [`UserStore::create`].

@@ -192,7 +192,7 @@ impl UserStore for SqliteStore {
                  role = coalesce(?4, role),
                  password_hash = coalesce(?5, password_hash),
                  token_version = token_version + (?5 IS NOT NULL)
-             WHERE id = ?6
+             WHERE id = ?6 AND token_version = coalesce(?7, token_version)
              RETURNING id, email, name, role, created_at, token_version",
         )
         .bind(changes.email.as_ref().map(EmailAddress::as_str))
@@ -201,6 +201,7 @@ impl UserStore for SqliteStore {
         .bind(changes.role.map(|role| role.as_str()))
         .bind(changes.password_hash.as_ref().map(|hash| hash.expose().as_str()))
         .bind(id.value())
+        .bind(changes.if_token_version)
         .fetch_optional(&self.writer)
         .await?;
         row.map(Account::try_from).transpose().map(stored)

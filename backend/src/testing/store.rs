@@ -141,6 +141,9 @@ impl UserStore for FakeStore {
     ) -> Result<Written<Option<Account>>, StoreError> {
         self.write(|state| {
             let (account, hash) = state.users.get_mut(&id.value())?;
+            if changes.if_token_version.is_some_and(|version| version != account.token_version) {
+                return None;
+            }
             let user = &mut account.user;
             user.email = changes.email.unwrap_or(user.email.clone());
             user.name = changes.name.unwrap_or(user.name.clone());

@@ -297,3 +297,30 @@ async fn nobody_signs_up_as_an_admin() {
     let refusal = problem(backend.post("/api/v1/users", user).await, 422).await;
     assert_eq!(fields(&refusal), ["id", "role"]);
 }
+
+#[tokio::test]
+async fn of_passwords_that_are_set_at_the_same_time_one_is_set() {
+    let site = Site::new();
+    let backends = [site.start(), site.start()];
+    let ann = Member::join(&backends[0], "ann@example.com").await;
+
+    let password = |number: usize| format!("battery staple {number}");
+    let changing = (0..6).map(|number| {
+        let changes = json!({"password": password(number), "current_password": PASSWORD});
+        ann.patch(&backends[number % 2], &ann.path, changes)
+    });
+    let responses = futures_util::future::join_all(changing).await;
+    let mut set = Vec::new();
+    for (number, response) in responses.into_iter().enumerate() {
+        match response.status() {
+            StatusCode::OK => set.push(number),
+            // Who comes after that bears a token of before.
+            StatusCode::UNAUTHORIZED => {}
+            _ => assert_eq!(fields(&problem(response, 422).await), ["current_password"]),
+        }
+    }
+    assert_eq!(set.len(), 1, "{set:?}");
+    let email = "ann@example.com";
+    assert!(backends[0].login(email, &password(set[0])).await.is_some());
+    assert!(backends[1].login(email, PASSWORD).await.is_none());
+}

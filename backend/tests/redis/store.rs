@@ -66,9 +66,12 @@ impl UserStore for MemoryStore {
         id: UserId,
         changes: UserChanges,
     ) -> Result<Written<Option<Account>>, StoreError> {
-        let UserChanges { email, name, role, password_hash } = changes;
+        let UserChanges { email, name, role, password_hash, if_token_version } = changes;
         Ok(self.write(|state| {
             let account = state.accounts.get_mut(&id)?;
+            if if_token_version.is_some_and(|version| version != account.token_version) {
+                return None;
+            }
             account.user.email = email.unwrap_or(account.user.email.clone());
             account.user.name = name.unwrap_or(account.user.name.clone());
             account.user.role = role.unwrap_or(account.user.role);

@@ -70,6 +70,17 @@ async fn keeps_the_contract(store: &dyn UserStore) {
     let credentials = store.credentials(&ann.email).await.unwrap().unwrap();
     assert_eq!(credentials.password_hash.expose(), "$argon2id$new");
 
+    // A password that was changed since it was checked is not changed again.
+    for (version, is_changed) in [(0, false), (1, true), (1, false)] {
+        let changes = UserChanges {
+            password_hash: Some(Secret::new(format!("$argon2id$for{version}"))),
+            if_token_version: Some(version),
+            ..UserChanges::default()
+        };
+        let changed = store.update(ann.id, changes).await.unwrap();
+        assert_eq!(changed.value.is_some(), is_changed, "version {version}");
+    }
+
     // Pages by ascending id.
     let carl = store.create(user(3)).await.unwrap();
     let ids = async |after, limit| {

@@ -99,10 +99,12 @@ pub async fn update(
         may_change_role(&access, role)?;
     }
 
+    let mut if_token_version = None;
     let password_hash = match password {
         Some(password) => {
             if access.is_self() {
-                check_current_password(&services, &access, current).await?;
+                let version = check_current_password(&services, &access, current).await?;
+                if_token_version = Some(version);
             }
             Some(services.passwords.hash(password.into_secret()).await?)
         }
@@ -113,9 +115,13 @@ pub async fn update(
         return user.map(json).ok_or(ApiError::NotFound);
     }
 
-    let changes = UserChanges { email, name, role, password_hash };
+    let changes = UserChanges { email, name, role, password_hash, if_token_version };
     let Written { value: user, position } = services.users.update(access.id, changes).await?;
-    let user = user.ok_or(ApiError::NotFound)?;
+    let user = user.ok_or_else(|| match if_token_version {
+        // Of two that change it at the same time, the second one's is no longer right.
+        Some(_) => wrong_current_password("is wrong"),
+        None => ApiError::NotFound,
+    })?;
     Ok((Reached(position), Json(user)).into_response())
 }
 
@@ -159,14 +165,25 @@ fn may_change_role(access: &MayChange, role: Option<Role>) -> Result<(), ApiErro
     Ok(())
 }
 
+fn wrong_current_password(message: &'static str) -> ApiError {
+    ApiError::Invalid(vec![FieldError::new("current_password", message)])
+}
+
+/// The version of the tokens for which the password is right.
 async fn check_current_password(
     services: &Services,
     access: &MayChange,
     current: Option<Secret<String>>,
-) -> Result<(), ApiError> {
-    let wrong = |message| ApiError::Invalid(vec![FieldError::new("current_password", message)]);
-    let current = current.ok_or_else(|| wrong("is required to change the password"))?;
-    let credentials = services.store.credentials(&access.session.user.email).await?;
-    let hash = credentials.filter(|found| found.id == access.id).map(|found| found.password_hash);
-    if services.passwords.verify(current, hash).await? { Ok(()) } else { Err(wrong("is wrong")) }
+) -> Result<i64, ApiError> {
+    let current =
+        current.ok_or_else(|| wrong_current_password("is required to change the password"))?;
+    // The address that the session knows may be the one of a moment ago.
+    let account = services.store.account(access.id).await?.value.ok_or(ApiError::NotFound)?;
+    let credentials = services.store.credentials(&account.user.email).await?;
+    let credentials = credentials.filter(|found| found.id == access.id);
+    let hash = credentials.as_ref().map(|found| found.password_hash.clone());
+    match (services.passwords.verify(current, hash).await?, credentials) {
+        (true, Some(credentials)) => Ok(credentials.token_version),
+        _ => Err(wrong_current_password("is wrong")),
+    }
 }

@@ -1,8 +1,9 @@
 //! [`UserStore`]: which statement goes where.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::PostgresStore;
 use super::statements::{
@@ -14,11 +15,14 @@ use crate::domain::{
 use crate::secret::Secret;
 use crate::store::{Position, Read, ReadCounts, StoreError, StoreStatus, UserStore, Written};
 
+/// How long the ends of connections are waited for.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 #[async_trait]
 impl UserStore for PostgresStore {
     async fn create(&self, user: NewUser) -> Result<Written<User>, StoreError> {
         let Written { value, position } = self.write(Create(&user)).await?;
-        Ok(Written { value: value.try_into()?, position })
+        Ok(Written { value: value.ok_or(StoreError::EmailTaken)?.try_into()?, position })
     }
 
     async fn update(
@@ -96,9 +100,11 @@ impl UserStore for PostgresStore {
         for task in &self.tasks {
             task.abort();
         }
-        self.watch.close().await;
-        for server in self.servers.iter() {
-            server.close().await;
-        }
+        // A server that hangs does not say goodbye.
+        let closing = async {
+            self.watch.close().await;
+            join_all(self.servers.iter().map(|server| server.close())).await;
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
     }
 }

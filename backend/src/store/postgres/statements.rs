@@ -22,17 +22,19 @@ pub(super) trait Statement: Sync {
     ) -> impl Future<Output = Result<Self::Output, sqlx::Error>> + Send;
 }
 
-/// Stores a new user.
+/// Stores a new user; nothing if the address is taken. That is not left to an error,
+/// which PostgreSQL would log, with the address.
 pub(super) struct Create<'a>(pub(super) &'a NewUser);
 
 impl Statement for Create<'_> {
-    type Output = UserRow;
+    type Output = Option<UserRow>;
 
-    async fn run(&self, connection: &mut PgConnection) -> Result<UserRow, sqlx::Error> {
+    async fn run(&self, connection: &mut PgConnection) -> Result<Self::Output, sqlx::Error> {
         let Self(user) = self;
         sqlx::query_as(
             "INSERT INTO users (email, email_key, name, role, password_hash, created_at)
              VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (email_key) DO NOTHING
              RETURNING id, email, name, role, created_at",
         )
         .bind(user.email.as_str())
@@ -41,7 +43,7 @@ impl Statement for Create<'_> {
         .bind(user.role.as_str())
         .bind(user.password_hash.expose())
         .bind(now_millis())
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await
     }
 }
@@ -65,7 +67,7 @@ impl Statement for Update<'_> {
                  role = coalesce($4, role),
                  password_hash = coalesce($5, password_hash),
                  token_version = token_version + ($5 IS NOT NULL)::int
-             WHERE id = $6
+             WHERE id = $6 AND token_version = coalesce($7, token_version)
              RETURNING id, email, name, role, created_at, token_version",
         )
         .bind(changes.email.as_ref().map(EmailAddress::as_str))
@@ -74,6 +76,7 @@ impl Statement for Update<'_> {
         .bind(changes.role.map(|role| role.as_str()))
         .bind(changes.password_hash.as_ref().map(|hash| hash.expose().as_str()))
         .bind(self.id.value())
+        .bind(changes.if_token_version)
         .fetch_optional(connection)
         .await
     }
@@ -158,7 +161,7 @@ impl Statement for FindAccount {
     }
 }
 
-/// Refuses a token, and forgets those that ended long ago.
+/// Refuses a token, and forgets some of those that ended long ago.
 pub(super) struct Revoke<'a> {
     pub(super) token: &'a TokenId,
     pub(super) expires_at: SystemTime,
@@ -169,7 +172,12 @@ impl Statement for Revoke<'_> {
 
     async fn run(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "WITH forgotten AS (DELETE FROM revoked_tokens WHERE expires_at < $1)
+            "WITH forgotten AS (
+                 DELETE FROM revoked_tokens WHERE id IN (
+                     SELECT id FROM revoked_tokens WHERE expires_at < $1
+                     LIMIT 100 FOR UPDATE SKIP LOCKED
+                 )
+             )
              INSERT INTO revoked_tokens (id, expires_at) VALUES ($2, $3)
              ON CONFLICT DO NOTHING",
         )
