@@ -95,8 +95,11 @@ impl PostgresStore {
             Asked::TooOld => {}
             Asked::Failed(error) => last_failure = Some(error),
         }
-        // Nobody has what the client has seen.
-        if too_old && let Some(read) = self.read_older(&query).await? {
+        // Nobody has what the client has seen. A primary with too much to do has it.
+        if too_old
+            && !self.primary().is_up()
+            && let Some(read) = self.read_older(&query).await?
+        {
             return Ok(read);
         }
         Err(last_failure.unwrap_or(sqlx::Error::PoolTimedOut).into())
