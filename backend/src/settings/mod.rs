@@ -15,7 +15,7 @@ use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
 use self::parse::{
-    Problems, parent_exists, parse_duration, parse_filter, parse_instance, parse_password,
+    Problems, parent_exists, parse_admin, parse_duration, parse_filter, parse_instance,
     parse_time_to_live,
 };
 use self::postgres::PostgresArguments;
@@ -303,22 +303,6 @@ impl TryFrom<Arguments> for Settings {
             }),
             _ => Err(InvalidSettings(problems.0)),
         }
-    }
-}
-
-fn parse_admin(email: Option<String>, file: Option<PathBuf>) -> Result<Option<Admin>, String> {
-    match (email, file) {
-        (None, None) => Ok(None),
-        (Some(email), Some(file)) => {
-            let email =
-                EmailAddress::parse(&email).map_err(|invalid| format!("{email:?}: {invalid}"))?;
-            let password = parse_password(None, Some(file))?.ok_or("there is no password")?;
-            let password =
-                Password::parse(password).map_err(|invalid| format!("the password {invalid}"))?;
-            Ok(Some(Admin { email, password }))
-        }
-        (Some(_), None) => Err("needs BACKEND_ADMIN_PASSWORD_FILE".to_owned()),
-        (None, Some(_)) => Err("is missing, but there is a password".to_owned()),
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
+use super::Admin;
+use crate::domain::{EmailAddress, Password};
 use crate::secret::Secret;
 
 /// The settings that are wrong: the name of each, and why.
@@ -117,6 +119,26 @@ pub(super) fn parse_password(
         Err(format!("{} is empty", file.display()))
     } else {
         Ok(Some(Secret::new(text)))
+    }
+}
+
+/// An administrator has an address and a file with a password, or there is none.
+pub(super) fn parse_admin(
+    email: Option<String>,
+    file: Option<PathBuf>,
+) -> Result<Option<Admin>, String> {
+    match (email, file) {
+        (None, None) => Ok(None),
+        (Some(email), Some(file)) => {
+            let email =
+                EmailAddress::parse(&email).map_err(|invalid| format!("{email:?}: {invalid}"))?;
+            let password = parse_password(None, Some(file))?.ok_or("there is no password")?;
+            let password =
+                Password::parse(password).map_err(|invalid| format!("the password {invalid}"))?;
+            Ok(Some(Admin { email, password }))
+        }
+        (Some(_), None) => Err("needs BACKEND_ADMIN_PASSWORD_FILE".to_owned()),
+        (None, Some(_)) => Err("is missing, but there is a password".to_owned()),
     }
 }
 
