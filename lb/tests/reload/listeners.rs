@@ -144,13 +144,24 @@ async fn two_names_may_swap_their_addresses() {
     }
 }
 
+/// A port that nobody has at any address. The system gives one that is free at 127.0.0.1,
+/// though a connection of this machine to another may have it at its own address.
+fn port_free_everywhere() -> u16 {
+    let start = u16::try_from(std::process::id() % 20_000).unwrap();
+    // Below those that the system gives to connections.
+    let mut ports = (0..20_000).map(|offset| 10_000 + (start + offset) % 20_000);
+    ports.find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_may_widen_and_narrow_at_the_same_port() {
     let (origin, _) = origin("x").await;
     let mut yaml = Yaml::new(&origin);
+    let port = port_free_everywhere();
+    let narrow = SocketAddr::from(([127, 0, 0, 1], port));
+    let wide = SocketAddr::from(([0, 0, 0, 0], port));
+    yaml.listener("http", &at(narrow));
     let lb = start(&yaml).await;
-    let narrow = lb.address("http");
-    let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
     let elsewhere = format!("http://127.0.0.2:{}/", narrow.port());
     for _ in 0..2 {
         yaml.listener("http", &at(wide));
