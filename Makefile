@@ -5,7 +5,7 @@
 # What is built is always the whole workspace: a package by itself has fewer features of
 # the crates that it shares with others, and all of those would be built once more.
 debug = $${CARGO_TARGET_DIR:-target}/debug
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi test-k8s-manifests fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,11 @@ test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes d
 test-openapi: ## requests made up of the API's description, good and bad (URL=http://… of a backend that runs)
 	@scripts/bootstrap.sh test
 	@scripts/test-openapi.sh $(URL)
+
+test-k8s-manifests: ## the manifests of k8s/, without a cluster: each overlay is built and checked
+	@scripts/bootstrap.sh test
+	@$(if $(and $(LB_BIN),$(BACKEND_BIN)),true,cargo build --workspace --bins)
+	@scripts/test-k8s-manifests.sh
 
 fmt: ## format the code
 	cargo fmt --all
