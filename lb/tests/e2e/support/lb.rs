@@ -254,6 +254,11 @@ impl Lb {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// What the memory is made of, as the kernel sums it up.
+    pub fn memory_in_detail(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
