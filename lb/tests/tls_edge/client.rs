@@ -68,6 +68,8 @@ pub(crate) async fn exchange(
     text: &str,
 ) -> String {
     stream.write_all(bytes.as_ref()).await.unwrap();
+    // What the socket did not take, as when the task's turn is over, TLS still holds.
+    stream.flush().await.unwrap();
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains(text) {
         let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut seen))
