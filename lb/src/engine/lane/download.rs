@@ -165,9 +165,13 @@ impl Download {
         }
     }
 
-    /// Whether the head is all that is there to be sent.
+    /// Whether the head is all that is there to be sent. Body that is framed anew is
+    /// in `output` too: it must not be waited for more of, without end.
     fn is_alone(&self, work: &Workspace) -> bool {
-        self.written == 0 && !work.output.is_empty() && work.response.is_empty()
+        self.written == 0
+            && self.body_sent == 0
+            && !work.output.is_empty()
+            && work.response.is_empty()
     }
 
     fn poll_flush<C: ClientStream>(
@@ -398,4 +402,26 @@ pub(super) struct Moved {
     pub(super) read: bool,
     pub(super) written: bool,
     pub(super) waits_for_client: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_head_waits_for_its_body_and_a_body_for_nothing() {
+        let mut download = Download::new(Pace { min_rate: 0, grace: Duration::ZERO });
+        let mut work = Workspace::borrow();
+        assert!(!download.is_alone(&work), "nothing is there");
+        work.output.extend_from_slice(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(download.is_alone(&work));
+
+        // Framed anew it lies behind the head: an endpoint that always has more to give
+        // would be read to its end before the client is sent anything.
+        work.output.extend_from_slice(b"1\r\nx\r\n");
+        download.body_sent = 1;
+        assert!(!download.is_alone(&work));
+    }
 }
