@@ -47,6 +47,7 @@ test: ## every test of the scripts and of the crates
 	@BACKEND=$(debug)/backend scripts/test-openapi.sh
 	@scripts/test-monitoring.sh
 	@scripts/test-compose.sh
+	@scripts/test-k8s-manifests.sh
 	@scripts/test-browser.sh
 
 test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes docs/frontend.png anew)
