@@ -135,7 +135,7 @@ fn sample<S>(
     random: u64,
 ) -> ([usize; SAMPLE], usize) {
     let (mut sample, mut count) = ([0; SAMPLE], 0);
-    let below = |bits: u64, most: usize| ((bits & 0xffff_ffff) * most as u64 >> 32) as usize;
+    let below = |bits: u64, most: usize| (((bits & 0xffff_ffff) * most as u64) >> 32) as usize;
     // By steps of any length, those that lie together are as seldom in one sample as
     // any others.
     let mut index = below(random >> 32, slots.len());

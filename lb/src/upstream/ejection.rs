@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::outlier::{self, Reason, Sample};
-use super::{EndpointState, Lease, Upstream};
+use super::{Endpoint, EndpointState, Lease, Tier, Upstream};
 
 /// How long before its time an interval may end: the books are looked at by the
 /// second, never exactly.
@@ -90,11 +90,14 @@ impl Upstream {
 
     /// How many more endpoints may be taken out.
     fn may_go(&self, now: Instant) -> usize {
-        let endpoints = &self.members().endpoints;
-        let ejected = endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now));
+        let members = self.members();
+        // Those that leave are nobody to rely on.
+        let stays = |endpoint: &&Endpoint| endpoint.rules.tier != Tier::Leaving;
+        let staying = members.endpoints.iter().filter(stays).count();
+        let ejected = members.endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now));
         let share = 100 - usize::from(self.passive.min_healthy_percent.min(100));
         // The only endpoint is never taken out, whatever the percentage.
-        let most = (endpoints.len() * share / 100).min(endpoints.len().saturating_sub(1));
+        let most = (staying * share / 100).min(staying.saturating_sub(1));
         most.saturating_sub(ejected.count())
     }
 }

@@ -30,6 +30,8 @@ mod outlier;
 mod probe;
 mod queue;
 mod registry;
+#[cfg(test)]
+mod services_tests;
 mod slow_start;
 mod source;
 mod window;

@@ -13,6 +13,8 @@ mod service;
 mod slices;
 #[cfg(test)]
 mod slices_tests;
+#[cfg(test)]
+pub(in crate::upstream) mod testing;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -153,7 +153,7 @@ fn what_is_missing_is_named() {
     }
     // What a Service without pods has.
     let empty = with_ports(Value::Null, json!([]));
-    assert_eq!(merged(&[empty.clone()]).problem, None);
+    assert_eq!(merged(std::slice::from_ref(&empty)).problem, None);
     assert_eq!(merged(&[empty, slices[0].clone()]).problem, None);
 }
 
