@@ -26,6 +26,9 @@ const TOGETHER: Duration = Duration::from_millis(50);
 /// Between two attempts after a failure: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
+/// After so long without a failure, the next one is the first again.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
 /// Follows a Service, and tells `changed` when its pods are known or are others.
 pub(in crate::upstream) async fn follow(
     service: Arc<Service>,
@@ -40,7 +43,7 @@ pub(in crate::upstream) async fn follow(
         std::future::pending::<()>().await;
     };
     let mut follower =
-        Follower { service: &service, cluster: &cluster, changed: &changed, failures: 0 };
+        Follower { service: &service, cluster: &cluster, changed: &changed, failed: None };
     tokio::select! {
         () = give_up => {}
         () = follower.run() => {}
@@ -51,8 +54,8 @@ struct Follower<'f> {
     service: &'f Arc<Service>,
     cluster: &'f Cluster,
     changed: &'f Notify,
-    /// In a row.
-    failures: u32,
+    /// How often in a row, and when last.
+    failed: Option<(u32, Instant)>,
 }
 
 impl Follower<'_> {
@@ -67,21 +70,21 @@ impl Follower<'_> {
                     let config = watcher::Config::default()
                         .labels(&format!("{SERVICE_NAME}={}", of.name))
                         .timeout(WATCH_FOR.as_secs() as u32);
-                    if let Problem::Unauthorized(_) = self.take_in(watcher(slices, config)).await {
+                    if let End::Unknown = self.take_in(watcher(slices, config)).await {
                         self.cluster.forget(&made);
                     }
                 }
-                Err(problem) => drop(self.fail(problem)),
+                Err(problem) => self.fail(problem),
             }
             self.pause().await;
         }
     }
 
-    /// Takes in what a watcher says, until another has to begin; why.
+    /// Takes in what a watcher says, until another has to begin.
     async fn take_in(
         &mut self,
         events: impl Stream<Item = watcher::Result<Event<EndpointSlice>>>,
-    ) -> Problem {
+    ) -> End {
         let patience = self.cluster.settings().timeout;
         let mut events = pin!(events);
         let mut slices = Slices::default();
@@ -107,8 +110,11 @@ impl Follower<'_> {
             let event = match event {
                 Ok(Some(event)) => event,
                 // A watcher never ends.
-                Ok(None) => return self.fail(Problem::Unreachable("the watch ended".to_owned())),
-                Err(_) => return self.fail(Problem::too_slow("no whole list", patience)),
+                Ok(None) => return End::Outdated,
+                Err(_) => {
+                    self.fail(Problem::too_slow("no whole list", patience));
+                    return End::Outdated;
+                }
             };
             match event {
                 Ok(Event::Init) => {
@@ -118,12 +124,11 @@ impl Follower<'_> {
                 Ok(Event::InitApply(slice)) => self.keep(&mut slices.listing, &slice),
                 Ok(Event::InitDone) => {
                     slices.present = std::mem::take(&mut slices.listing);
-                    (list_due, due, self.failures) = (None, None, 0);
+                    (list_due, due) = (None, None);
                     self.publish(&slices);
                 }
                 Ok(Event::Apply(slice)) => {
                     self.keep(&mut slices.present, &slice);
-                    self.failures = 0;
                     due.get_or_insert_with(|| Instant::now() + TOGETHER);
                 }
                 Ok(Event::Delete(slice)) => {
@@ -131,13 +136,22 @@ impl Follower<'_> {
                     due.get_or_insert_with(|| Instant::now() + TOGETHER);
                 }
                 Err(error) => match Problem::of_watcher(&error) {
-                    None => self.service.missed(),
-                    Some(problem @ Problem::Unauthorized(_)) => return self.fail(problem),
+                    // The watcher would list anew by itself where this is said in the
+                    // stream, but not where it is the answer.
+                    None => {
+                        self.service.missed();
+                        self.count();
+                        return End::Outdated;
+                    }
                     Some(problem) => {
                         if due.take().is_some() {
                             self.publish(&slices);
                         }
+                        let is_unknown = matches!(problem, Problem::Unauthorized(_));
                         self.fail(problem);
+                        if is_unknown {
+                            return End::Unknown;
+                        }
                         self.pause().await;
                         // The pause was ours.
                         list_due = list_due.map(|_| Instant::now() + patience);
@@ -158,19 +172,33 @@ impl Follower<'_> {
         }
     }
 
-    fn fail(&mut self, problem: Problem) -> Problem {
-        self.failures = self.failures.saturating_add(1);
-        self.service.failed(problem.clone());
-        problem
+    fn fail(&mut self, problem: Problem) {
+        self.count();
+        self.service.failed(problem);
+    }
+
+    fn count(&mut self) {
+        let recent = self.failed.filter(|(_, last)| last.elapsed() < FORGET_AFTER);
+        let count = recent.map_or(0, |(count, _)| count).saturating_add(1);
+        self.failed = Some((count, Instant::now()));
     }
 
     /// Doubles with each failure in a row. A tenth earlier or later, so that many
     /// balancers do not ask at once when the API server is back.
     async fn pause(&self) {
         let (first, longest) = PAUSES;
-        let doubled = first * (1 << self.failures.saturating_sub(1).min(6));
+        let count = self.failed.map_or(1, |(count, _)| count);
+        let doubled = first * (1 << (count - 1).min(6));
         sleep(doubled.min(longest).mul_f64(0.9 + fastrand::f64() * 0.2)).await;
     }
+}
+
+/// Why another watcher has to begin.
+enum End {
+    /// Who we are is not known to the API server.
+    Unknown,
+    /// All has to be listed anew.
+    Outdated,
 }
 
 /// The slices of a Service by their names.
