@@ -64,7 +64,7 @@ test-k8s-manifests: ## the manifests of k8s/, without a cluster: each overlay is
 	@$(if $(and $(LB_BIN),$(BACKEND_BIN)),true,cargo build --workspace --bins)
 	@scripts/test-k8s-manifests.sh
 
-test-k8s: ## k8s/ and lb's discovery with a real API server, which Go builds the first time (10-20 minutes)
+test-k8s: ## k8s/ and lb's discovery with a real API server, which Go builds the first time (5 to 20 minutes)
 	@scripts/bootstrap.sh test
 	@scripts/test-k8s.sh
 

@@ -66,11 +66,11 @@ usage() {
 # ---- outside -----------------------------------------------------------------
 
 # Runs a command as the first process of a namespace of processes, and one of networks.
-# The first process is killed with its parent, and all others of the namespace with it, so
-# that nothing stays on any way out.
+# The first process is killed with its parent, unshare, which is killed with this script; and
+# all others of the namespace with it. So nothing stays on any way out.
 hold_namespace() {
     local program programs code=0 namespaces=(--net --pid --fork --kill-child --mount-proc)
-    for program in unshare ip openssl curl; do
+    for program in unshare setpriv ip openssl curl; do
         command -v "$program" >/dev/null || fail "$program is missing (Debian packages: util-linux iproute2 openssl curl)"
     done
     programs=$("$here/kubernetes.sh")
@@ -88,7 +88,7 @@ hold_namespace() {
     export K8S_TEST_CLUSTER=$cluster PATH=$programs:$PATH
     # In the background and waited for, so that a signal is obeyed at once; the command has
     # terminal and signals as if it were not.
-    unshare "${namespaces[@]}" env --default-signal=INT,QUIT "$@" <&0 &
+    setpriv --pdeathsig KILL unshare "${namespaces[@]}" env --default-signal=INT,QUIT "$@" <&0 &
     holder=$!
     wait "$holder" || code=$?
     holder=

@@ -48,8 +48,6 @@ has_all() {
 
 build() {
     command -v go >/dev/null || fail "Kubernetes' API server is missing, and so is Go, which would build it"
-    echo "kubernetes: building Kubernetes $kubernetes_version and etcd $etcd_version with Go into target/tools, once;" \
-        "this takes 10 to 20 minutes" >&2
     # Beside where it goes, so that it gets there whole, in one step.
     mkdir -p -- "$tools"
     work=$(mktemp -d -- "$tools/.kubernetes.XXXXXX")
@@ -57,7 +55,9 @@ build() {
 
     module_of_etcd >"$work/etcd/go.mod"
     main_of_etcd >"$work/etcd/main.go"
-    is_new_enough || fail "Go is too old: $(go env GOVERSION)"
+    is_new_enough || fail "Kubernetes' API server is missing, and this Go is too old to build it ($(go env GOVERSION))"
+    echo "kubernetes: building Kubernetes $kubernetes_version and etcd $etcd_version with Go into target/tools, once;" \
+        "this takes 5 to 20 minutes" >&2
     go_build etcd "" "$work/bin/etcd" .
 
     module_of_kubernetes >"$work/kubernetes/go.mod"
