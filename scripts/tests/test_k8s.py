@@ -157,6 +157,8 @@ class Selectors(Case):
             deployment = self.only(overlay, monitor["spec"]["selector"])
             (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
             found[name_of(deployment)] = endpoint["path"]
+            # lb says itself of which namespace it speaks; the Operator's label would win.
+            self.assertIs(endpoint.get("honorLabels", False), name_of(deployment) == "lb")
             number = port_number(deployment, endpoint["port"])
             self.assertIn("monitoring", sources(overlay, deployment, number), name_of(deployment))
             self.assertIn(monitor["spec"]["jobLabel"], pod_labels(deployment))

@@ -17,9 +17,6 @@ BY_API = [one for one in OVERLAYS if one.name != "by-dns"]
 BY_DNS = [one for one in OVERLAYS if one.name == "by-dns"]
 RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
-# Of lb: how long it waits for the first lists, unless told otherwise.
-KUBERNETES_TIMEOUT = "10s"
-
 
 def upstreams(overlay: Overlay) -> list[dict]:
     """What lb.yaml asks the API server for, as lb reads it in its pod."""
@@ -111,7 +108,7 @@ class Zones(unittest.TestCase):
             zone = "metadata.labels['topology.kubernetes.io/zone']"
             self.assertEqual(given, {"NAMESPACE": "metadata.namespace", "ZONE": zone})
             self.assertLessEqual(set(given.values()), FIELDS.keys())
-            self.assertEqual(overlay.lb()["kubernetes"], {"zone": "${ZONE:-}"})
+            self.assertEqual(overlay.lb()["kubernetes"]["zone"], "${ZONE:-}")
 
     def test_services_are_hinted_where_there_are_zones_and_pods_are_spread_over_them(self) -> None:
         for overlay in OVERLAYS:
@@ -124,12 +121,15 @@ class Zones(unittest.TestCase):
 
 
 class Times(unittest.TestCase):
-    def test_an_lb_that_does_not_reach_the_api_server_is_not_killed_while_it_waits(self) -> None:
+    def test_a_pod_of_lb_does_not_become_ready_without_the_list(self) -> None:
         for overlay in BY_API:
             probe = container(overlay.one("Deployment", "lb"))["startupProbe"]
-            waits = seconds(overlay.lb()["kubernetes"].get("timeout", KUBERNETES_TIMEOUT))
+            lives = probe["periodSeconds"] * probe["failureThreshold"]
+            # When it is over, lb is ready with what it has.
+            self.assertGreater(seconds(overlay.lb()["kubernetes"]["timeout"]), lives)
+            # And there is time for some tries and for the first checks.
             checks = max(seconds(one["health_check"]["timeout"]) for one in upstreams(overlay))
-            self.assertLess(2 * (waits + checks), probe["periodSeconds"] * probe["failureThreshold"])
+            self.assertGreaterEqual(lives, 20 + checks)
 
     def test_what_is_open_at_a_pod_that_leaves_is_ended_by_the_pod_and_not_by_lb(self) -> None:
         for overlay in OVERLAYS:

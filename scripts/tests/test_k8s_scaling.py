@@ -110,7 +110,7 @@ class Target(unittest.TestCase):
 
     def test_the_guide_has_its_arithmetic_right(self) -> None:
         guide = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
-        (example,) = re.findall(r"(\d+) pods with (\d+) requests each become (\d+)", guide)
+        (example,) = re.findall(r"(\d+) pods with (\d+) requests each become\s+(\d+)", guide)
         pods, each, become = map(int, example)
         self.assertEqual(become, math.ceil(pods * each / target()))
         self.assertIn(f"`averageValue: \"{target()}\"`", guide)
