@@ -9,8 +9,9 @@
 #                                                  server is away, or ready again with its data
 #
 # There is no kubelet: pods are objects that somebody else has to run. Every address of
-# 10.244.0.0/16 can be bound in the namespace, as if it were a pod's. The command finds
-# kubectl and the others on its PATH, and is told:
+# 10.244.0.0/16 can be bound in the namespace, as if it were a pod's, and /run is empty, so
+# that a pod's token can be put there. The command finds kubectl and the others on its PATH,
+# and is told:
 #   K8S_TEST_KUBECONFIG   the file of somebody who may do everything
 #   K8S_TEST_APISERVER    an executable that takes stop or start, as above
 #
@@ -50,7 +51,10 @@ main() {
             [[ -n $cluster ]] || fail "only the command of \"k8s-cluster.sh run\" has an API server to stop"
             case ${2:-} in
                 stop) stop kube-apiserver ;;
-                start) start_apiserver ;;
+                start)
+                    [[ ! -e $cluster/kube-apiserver.pid ]] || fail "the API server has not been stopped"
+                    start_apiserver
+                    ;;
                 *) usage ;;
             esac
             ;;
@@ -117,6 +121,7 @@ in_cluster() {
     ip link set lo up
     # The API server takes no loopback addresses as those of endpoints.
     ip route add local "$pod_addresses" dev lo
+    mount -t tmpfs tmpfs /run
     "$here/../certs/make-dev.sh" "$cluster/certs" >/dev/null
     write_access
 
@@ -177,6 +182,7 @@ start() {
 # those who follow something to go.
 stop() {
     local pid deadline=$((SECONDS + 2))
+    [[ -e $cluster/$1.pid ]] || fail "$1 has been stopped already"
     pid=$(<"$cluster/$1.pid")
     kill -TERM "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null; do
@@ -185,6 +191,7 @@ stop() {
         fi
         sleep 0.05
     done
+    rm -- "$cluster/$1.pid"
 }
 
 wait_for() {

@@ -5,6 +5,8 @@
 # may do what it has to and no more; and lb follows Services while they change and the API
 # server comes and goes (the test program "kubernetes", which make test runs with a stub).
 #
+#   LB_BIN   the lb that runs as in its pod (the debug build)
+#
 # Not part of make test: the programs of the API server are built once, which takes long.
 set -euo pipefail
 
@@ -38,11 +40,12 @@ main() {
     work=$(mktemp -d)
     scripts/k8s-manifests.sh "$work"
     # There is no network where the tests run.
-    cargo test --package lb --test kubernetes --no-run
+    cargo test --workspace --test kubernetes --no-run
 
-    export MANIFESTS=$work CARGO_NET_OFFLINE=true PYTHONDONTWRITEBYTECODE=1
+    export MANIFESTS=$work LB_BIN=${LB_BIN:-${CARGO_TARGET_DIR:-target}/debug/lb}
+    export CARGO_NET_OFFLINE=true PYTHONDONTWRITEBYTECODE=1
     in_cluster "$python" -m unittest --verbose scripts/tests/test_k8s_cluster.py
-    in_cluster cargo test --package lb --test kubernetes
+    in_cluster cargo test --workspace --test kubernetes
     echo "test-k8s: passed, ${SECONDS}s"
 }
 

@@ -2,20 +2,24 @@
 what they are for.
 
 scripts/test-k8s.sh runs this in a cluster without nodes (scripts/k8s-cluster.sh), and says in
-the environment where the built manifests are (MANIFESTS).
+the environment where the built manifests are (MANIFESTS), and lb (LB_BIN).
 """
 
 import json
+import re
 import sys
 import unittest
 from pathlib import Path
+
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from cluster import (  # noqa: E402
     ZONE, ZONES, apply, ask, eventually, has_labels, kubectl, listed, pods, remove_namespace, run_pods,
 )
-from k8s import NAMESPACE, OVERLAYS, name_of, pod, pod_labels, port_number  # noqa: E402
+from k8s import NAMESPACE, OVERLAYS, expanded, name_of, pod, pod_labels, port_number  # noqa: E402
+from lb_in_pod import Lb, lb_in_pod  # noqa: E402
 
 # Enough of the Prometheus Operator's for its objects to be taken; what is in them is checked
 # by nobody here.
@@ -64,7 +68,9 @@ class Accepted:
             one["spec"]["scaleTargetRef"]["name"]: one["spec"]["minReplicas"]
             for one in cls.overlay.all("HorizontalPodAutoscaler")
         }
-        cls.replicas = {name_of(one): one["spec"].get("replicas") or scaled[name_of(one)] for one in cls.overlay.deployments()}
+        cls.replicas = {
+            name_of(one): one["spec"].get("replicas") or scaled[name_of(one)] for one in cls.overlay.deployments()
+        }
         eventually("pods of Deployments", cls.replicas, cls.pods_of_deployments, why_there_are_no_more)
         run_pods()
         eventually("ready pods", cls.replicas, cls.ready_of_deployments)
@@ -171,6 +177,41 @@ class Following(Accepted):
         refused = ask("get", "secrets", *as_lb)
         self.assertIn(f'User "{user(account)}" cannot list resource "secrets"', refused.stderr)
 
+    def test_lb_finds_the_pods_of_each_service(self) -> None:
+        with lb_in_pod(self.overlay, "lb") as running:
+            self.assertEqual(problems(running), set())
+            for labels in self.labels():
+                self.assertEqual(running.metric("lb_kubernetes_watch_up", **labels), 1)
+                service = self.overlay.one("Service", labels["service"])
+                (deployment,) = self.overlay.selected(service["spec"]["selector"])
+                count = running.metric("lb_kubernetes_endpoints", state="ready", **labels)
+                self.assertEqual(count, self.replicas[name_of(deployment)])
+
+    def labels(self) -> list[dict[str, str]]:
+        """Those of the series about each Service that lb asks for."""
+        environment = self.overlay.environment(self.overlay.one("Deployment", "lb"))
+        configuration = yaml.safe_load(expanded(self.overlay.config("lb-config")["lb.yaml"], environment))
+        found = []
+        for upstream, one in configuration["upstreams"].items():
+            asked = one["endpoints_from"]["kubernetes"]
+            found.append({"upstream": upstream, "namespace": asked["namespace"], "service": asked["service"]})
+        return found
+
+    def test_lb_says_which_right_it_lacks_until_it_has_it(self) -> None:
+        role = self.overlay.one("Role", "lb")
+        for lacks, has in (("list", "watch"), ("watch", "list")):
+            self.addCleanup(apply, [role])
+            apply([{**role, "rules": [{**role["rules"][0], "verbs": [has]}]}])
+            with lb_in_pod(self.overlay, "lb") as running:
+                expected = {(f"{NAMESPACE}/{one['service']}", lacks) for one in self.labels()}
+                eventually("problems that /readyz has", expected, lambda: problems(running))
+                for labels in self.labels():
+                    self.assertEqual(running.metric("lb_kubernetes_problem", problem="forbidden", **labels), 1)
+                apply([role])
+                eventually("problems that /readyz has", set(), lambda: problems(running))
+                for labels in self.labels():
+                    eventually("watch_up", 1, lambda labels=labels: running.metric("lb_kubernetes_watch_up", **labels))
+
 
 class SingleNode(Following, unittest.TestCase):
     name = "single-node"
@@ -205,7 +246,8 @@ def slices(service: str) -> list[dict]:
 
 
 def ready(service: str) -> list[dict]:
-    return [endpoint for one in slices(service) for endpoint in one["endpoints"] or [] if endpoint["conditions"]["ready"]]
+    endpoints = [endpoint for one in slices(service) for endpoint in one["endpoints"] or []]
+    return [endpoint for endpoint in endpoints if endpoint["conditions"]["ready"]]
 
 
 def endpoints(service: str) -> tuple[set[str], dict[str, int]]:
@@ -221,6 +263,18 @@ def hints(service: str) -> dict[str, list[str]]:
         for endpoint in ready(service)
         for address in endpoint["addresses"]
     }
+
+
+def problems(running: Lb) -> set:
+    """What /readyz says of Services: which one, and the right that is missing; or all of it."""
+    status, body = running.get("/readyz")
+    if status != 200:
+        raise AssertionError(f"lb is not ready: {body}")
+    found = set()
+    for text in json.loads(body).get("problems", []):
+        words = re.search(rf"\b({NAMESPACE}/[a-z-]+)\b.* (list|watch) endpointslices\b", text)
+        found.add(words.groups() if words else text)
+    return found
 
 
 def user(account: str) -> str:
