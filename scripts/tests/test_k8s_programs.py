@@ -6,6 +6,7 @@ BACKEND_BIN), and a directory with a tls.crt and a tls.key (TLS_DIRECTORY).
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import signal
@@ -178,6 +179,18 @@ class Together(unittest.TestCase):
             answer, headers, _ = ask(f"http://{http}/a?b=c")
             self.assertEqual((answer, headers["Location"]), (301, "https://127.0.0.1/a?b=c"))
 
+    def test_without_an_api_server_lb_is_not_ready_and_says_why(self) -> None:
+        overlay = OVERLAYS[0]
+        with balancer(overlay, {}, ready=503) as (_, _, status):
+            self.assertEqual(ask(f"http://{status}/healthz")[0], 200)
+            missing = {"fastnext/backend-api", "fastnext/frontend"}
+            deadline = time.monotonic() + 10
+            while missing and time.monotonic() < deadline:
+                code, _, body = ask(f"http://{status}/readyz")
+                self.assertEqual(code, 503, body)
+                missing = {name for name in missing if not any(name in one for one in json.loads(body)["problems"])}
+            self.assertEqual(missing, set(), body)
+
 
 def bind_port(address: str) -> int:
     return int(address.rpartition(":")[2])
@@ -237,9 +250,9 @@ def running(overlay: Overlay, deployment: dict, nowhere: bool = False) -> Iterat
 
 
 @contextlib.contextmanager
-def balancer(overlay: Overlay, services: dict[str, str]) -> Iterator[list[str]]:
-    """lb, when it is ready, with an address in place of each Service and free ports on
-    loopback. Gives the addresses of http, https and status."""
+def balancer(overlay: Overlay, services: dict[str, str], ready: int = 200) -> Iterator[list[str]]:
+    """lb, when it says that it is `ready`, with addresses in place of Services and free ports
+    on loopback. There is no API server. Gives the addresses of http, https and status."""
     text = overlay.config("lb-config")["lb.yaml"]
     for service, address in services.items():
         asks = r"endpoints_from: \{ kubernetes: \{.* service: " + service + r", .*"
@@ -257,11 +270,14 @@ def balancer(overlay: Overlay, services: dict[str, str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "lb.yaml"
         path.write_text(text, encoding="utf-8")
-        with process([os.environ["LB_BIN"], "run", "--config", str(path)], os.environ, signal.SIGINT) as (started, log):
+        # Where no kubeconfig is.
+        environment = {"HOME": directory, "TLS_DIRECTORY": os.environ["TLS_DIRECTORY"]}
+        command = [os.environ["LB_BIN"], "run", "--config", str(path)]
+        with process(command, environment, signal.SIGINT) as (started, log):
             deadline = time.monotonic() + 30
             while True:
                 with contextlib.suppress(OSError):
-                    if ask(f"http://{addresses[2]}/readyz")[0] == 200:
+                    if ask(f"http://{addresses[2]}/readyz")[0] == ready:
                         break
                 if started.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"lb did not get ready: {log()}")
