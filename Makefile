@@ -5,7 +5,7 @@
 # What is built is always the whole workspace: a package by itself has fewer features of
 # the crates that it shares with others, and all of those would be built once more.
 debug = $${CARGO_TARGET_DIR:-target}/debug
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi test-k8s-manifests fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-pick bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi test-k8s-manifests test-k8s fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-pick bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,10 @@ test-k8s-manifests: ## the manifests of k8s/, without a cluster: each overlay is
 	@scripts/bootstrap.sh test
 	@$(if $(and $(LB_BIN),$(BACKEND_BIN)),true,cargo build --workspace --bins)
 	@scripts/test-k8s-manifests.sh
+
+test-k8s: ## k8s/ and lb's discovery with a real API server, which Go builds the first time (5 to 20 minutes)
+	@scripts/bootstrap.sh test
+	@scripts/test-k8s.sh
 
 fmt: ## format the code
 	cargo fmt --all

@@ -17,7 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 main() {
-    local program python overlay
+    local program python
     if ! command -v promtool >/dev/null; then
         echo "test-k8s-manifests: promtool is missing: scripts/bootstrap.sh test" >&2
         exit 1
@@ -30,50 +30,13 @@ main() {
     done
     export MANIFESTS=$work/manifests TLS_DIRECTORY=$work/tls
     mkdir -- "$MANIFESTS" "$TLS_DIRECTORY"
-    for overlay in k8s/overlays/*; do
-        build "$overlay" "${overlay##*/}"
-    done
-    build_with monitored pod-monitor scale-by-requests
-    build_with by-dns discovery-by-dns
+    scripts/k8s-manifests.sh "$MANIFESTS"
 
     certs/make-dev.sh >/dev/null
     cp -- certs/dev/api.pem "$TLS_DIRECTORY/tls.crt"
     cp -- certs/dev/api.key "$TLS_DIRECTORY/tls.key"
     python=$(scripts/python-with-yaml.sh)
     "$python" -m unittest scripts/tests/test_k8s{,_discovery,_scaling,_programs}.py
-}
-
-build() {
-    scripts/kustomize.sh build "$1" >"$MANIFESTS/$2.yaml" 2>"$work/kustomize.log" || fail "kustomize build $1"
-    # It warns of what it will not understand one day.
-    if grep -qi warning "$work/kustomize.log"; then
-        fail "kustomize build $1 warns"
-    fi
-}
-
-# The production overlay under another name, with components. kustomize takes relative paths
-# only.
-build_with() {
-    local name=$1 to_k8s component
-    shift
-    mkdir -- "$work/$name"
-    to_k8s=$(realpath --relative-to="$work/$name" k8s)
-    {
-        echo 'apiVersion: kustomize.config.k8s.io/v1beta1'
-        echo 'kind: Kustomization'
-        echo "resources: [$to_k8s/overlays/production]"
-        echo 'components:'
-        for component in "$@"; do
-            echo "  - $to_k8s/components/$component"
-        done
-    } >"$work/$name/kustomization.yaml"
-    build "$work/$name" "$name"
-}
-
-fail() {
-    echo "test-k8s-manifests: $1:" >&2
-    cat -- "$work/kustomize.log" >&2
-    exit 1
 }
 
 main
