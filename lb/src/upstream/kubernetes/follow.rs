@@ -42,8 +42,13 @@ pub(in crate::upstream) async fn follow(
         }
         std::future::pending::<()>().await;
     };
-    let mut follower =
-        Follower { service: &service, cluster: &cluster, changed: &changed, failed: None };
+    let mut follower = Follower {
+        service: &service,
+        cluster: &cluster,
+        changed: &changed,
+        failed: Row::default(),
+        outdated: Row::default(),
+    };
     tokio::select! {
         () = give_up => {}
         () = follower.run() => {}
@@ -54,8 +59,30 @@ struct Follower<'f> {
     service: &'f Arc<Service>,
     cluster: &'f Cluster,
     changed: &'f Notify,
-    /// How often in a row, and when last.
-    failed: Option<(u32, Instant)>,
+    failed: Row,
+    /// Lists that a watch could not go on from.
+    outdated: Row,
+}
+
+/// How often something has happened in a row, and when last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Row(Option<(u32, Instant)>);
+
+impl Row {
+    fn count(&mut self) {
+        let recent = self.0.filter(|(_, last)| last.elapsed() < FORGET_AFTER);
+        let count = recent.map_or(0, |(count, _)| count).saturating_add(1);
+        self.0 = Some((count, Instant::now()));
+    }
+
+    /// Doubles with each time; none without. A tenth earlier or later, so that many
+    /// balancers do not ask at once when the API server is back.
+    fn pause(self) -> Duration {
+        let (first, longest) = PAUSES;
+        let Some((count, _)) = self.0 else { return Duration::ZERO };
+        let doubled = first * (1 << (count - 1).min(6));
+        doubled.min(longest).mul_f64(0.9 + fastrand::f64() * 0.2)
+    }
 }
 
 impl Follower<'_> {
@@ -70,13 +97,21 @@ impl Follower<'_> {
                     let config = watcher::Config::default()
                         .labels(&format!("{SERVICE_NAME}={}", of.name))
                         .timeout(WATCH_FOR.as_secs() as u32);
-                    if let End::Unknown = self.take_in(watcher(slices, config)).await {
-                        self.cluster.forget(&made);
+                    match self.take_in(watcher(slices, config)).await {
+                        End::Unknown => self.cluster.forget(&made),
+                        End::Failed => {}
+                        End::Outdated => {
+                            // At once, unless that does not help.
+                            let pause = self.outdated.pause();
+                            self.outdated.count();
+                            sleep(pause).await;
+                            continue;
+                        }
                     }
                 }
                 Err(problem) => self.fail(problem),
             }
-            self.pause().await;
+            sleep(self.failed.pause()).await;
         }
     }
 
@@ -113,7 +148,7 @@ impl Follower<'_> {
                 Ok(None) => return End::Outdated,
                 Err(_) => {
                     self.fail(Problem::too_slow("no whole list", patience));
-                    return End::Outdated;
+                    return End::Failed;
                 }
             };
             match event {
@@ -140,7 +175,6 @@ impl Follower<'_> {
                     // stream, but not where it is the answer.
                     None => {
                         self.service.missed();
-                        self.count();
                         return End::Outdated;
                     }
                     Some(problem) => {
@@ -152,7 +186,7 @@ impl Follower<'_> {
                         if is_unknown {
                             return End::Unknown;
                         }
-                        self.pause().await;
+                        sleep(self.failed.pause()).await;
                         // The pause was ours.
                         list_due = list_due.map(|_| Instant::now() + patience);
                     }
@@ -173,23 +207,8 @@ impl Follower<'_> {
     }
 
     fn fail(&mut self, problem: Problem) {
-        self.count();
+        self.failed.count();
         self.service.failed(problem);
-    }
-
-    fn count(&mut self) {
-        let recent = self.failed.filter(|(_, last)| last.elapsed() < FORGET_AFTER);
-        let count = recent.map_or(0, |(count, _)| count).saturating_add(1);
-        self.failed = Some((count, Instant::now()));
-    }
-
-    /// Doubles with each failure in a row. A tenth earlier or later, so that many
-    /// balancers do not ask at once when the API server is back.
-    async fn pause(&self) {
-        let (first, longest) = PAUSES;
-        let count = self.failed.map_or(1, |(count, _)| count);
-        let doubled = first * (1 << (count - 1).min(6));
-        sleep(doubled.min(longest).mul_f64(0.9 + fastrand::f64() * 0.2)).await;
     }
 }
 
@@ -197,6 +216,8 @@ impl Follower<'_> {
 enum End {
     /// Who we are is not known to the API server.
     Unknown,
+    /// It took too long.
+    Failed,
     /// All has to be listed anew.
     Outdated,
 }

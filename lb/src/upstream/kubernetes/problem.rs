@@ -97,6 +97,10 @@ impl Problem {
             | Error::RustlsTls(_)
             | Error::TlsRequired => Self::of_config(error),
             Error::SerdeError(_) | Error::FromUtf8(_) => Self::Refused(chain(error)),
+            // Without the names of kube's own layers.
+            Error::Service(error) => Self::Unreachable(chain(&**error)),
+            Error::HyperError(error) => Self::Unreachable(chain(error)),
+            Error::ReadEvents(error) => Self::Unreachable(chain(error)),
             _ => Self::Unreachable(chain(error)),
         })
     }
