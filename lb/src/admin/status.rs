@@ -62,7 +62,8 @@ async fn metrics(State(StatusContext { shared, .. }): State<StatusContext>) -> R
 
 /// 200 when requests can be served; 503 while stopping, and until the first
 /// round of checks is over. What a later reload adds does not take it back: the
-/// rest is served.
+/// rest is served. Neither do the problems of Services: those pods that are known
+/// are used.
 async fn ready(State(context): State<StatusContext>) -> Response {
     let StatusContext { shared, desk } = context;
     let mut reasons = Vec::new();
@@ -70,10 +71,14 @@ async fn ready(State(context): State<StatusContext>) -> Response {
         reasons.push("the process is stopping".to_owned());
     }
     reasons.extend(shared.unchecked().into_iter().map(|upstream| {
-        format!("the endpoints of upstream \"{upstream}\" have not been checked yet")
+        format!("the endpoints of upstream \"{upstream}\" have not been found and checked yet")
     }));
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    let problems = shared.problems();
+    if !problems.is_empty() {
+        body["problems"] = json!(problems);
+    }
     if let Some(report) = desk.last()
         && !report.is_applied()
     {

@@ -11,21 +11,9 @@ fn seconds(span: Option<Span>, default: u64) -> Duration {
     span.map_or(Duration::from_secs(default), Span::duration)
 }
 
-/// Refuses backups of nobody.
-pub(super) fn check_backups(
-    endpoints: &[config::Endpoint],
-    upstream: &Path,
-    context: &mut Context<'_>,
-) {
-    if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.backup == Some(true)) {
-        let what = "every endpoint is a backup; at least one must not be";
-        context.missing(upstream.join("endpoints"), what);
-    }
-}
-
 pub(super) fn queue(
     written: Option<&config::Queue>,
-    endpoints: &[config::Endpoint],
+    is_limited: bool,
     upstream: &Path,
     context: &mut Context<'_>,
 ) -> Option<QueueSettings> {
@@ -36,7 +24,7 @@ pub(super) fn queue(
         *timeout,
         "must be longer than 0s; leave queue out, and nobody waits",
     );
-    if endpoints.iter().all(|endpoint| endpoint.max_connections.is_none()) {
+    if !is_limited {
         let what = "nobody will wait: no endpoint of this upstream has max_connections";
         context.warn(path, what);
     }

@@ -6,10 +6,12 @@
 mod connections;
 mod context;
 mod dns;
+mod endpoints;
 mod failover;
 mod headers;
 mod health_check;
 mod inherit;
+mod kubernetes;
 mod listeners;
 mod matches;
 mod process;
@@ -102,6 +104,7 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
         access_log,
         shutdown,
         dns,
+        kubernetes,
         client_ip,
         defaults,
         listeners,
@@ -119,8 +122,11 @@ fn compile(config: &Config, context: &mut Context<'_>, registry: &Registry) -> S
     let process = process::process(&written, context);
     let head_limits = process::head_limits(defaults.as_ref(), context);
     let listeners = listeners::listeners(listeners, &process, registry, context);
-    let dns = Arc::new(dns::settings(dns.as_ref(), context));
-    let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), &dns, context, registry);
+    let finders = upstreams::Finders {
+        dns: Arc::new(dns::settings(dns.as_ref(), context)),
+        kubernetes: Arc::new(kubernetes::settings(kubernetes.as_ref(), context)),
+    };
+    let upstreams = upstreams::upstreams(upstreams, defaults.as_ref(), &finders, context, registry);
     let limits = upstreams::limits(rate_limits, registry, context);
     let (table, concurrency) =
         routes::table(virtual_hosts, config, &listeners, &upstreams, &limits, registry, context);

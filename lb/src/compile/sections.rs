@@ -23,6 +23,7 @@ pub(super) fn sections(config: &Config) -> Sections {
         access_log,
         shutdown,
         dns,
+        kubernetes,
         client_ip,
         defaults,
         listeners,
@@ -31,7 +32,7 @@ pub(super) fn sections(config: &Config) -> Sections {
         virtual_hosts,
     } = config;
     let mut sections = Sections::new();
-    let singles: [(&str, &dyn Debug); 9] = [
+    let singles: [(&str, &dyn Debug); 10] = [
         ("max_connections", max_connections),
         ("status", status),
         ("admin", admin),
@@ -39,6 +40,7 @@ pub(super) fn sections(config: &Config) -> Sections {
         ("access_log", access_log),
         ("shutdown", shutdown),
         ("dns", dns),
+        ("kubernetes", kubernetes),
         ("client_ip", client_ip),
         ("defaults", defaults),
     ];

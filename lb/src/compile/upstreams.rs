@@ -1,35 +1,40 @@
 //! Upstreams and rate limits.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::context::{Context, at};
-use super::health_check;
-use super::{failover, inherit, server_tls};
+use super::{endpoints, failover, health_check, inherit, server_tls};
 use crate::balance::Algorithm;
 use crate::config::{self, Balance, Defaults, OneOrMany, Path, SendProxy};
 use crate::limit::RateLimiter;
 use crate::snapshot::{Limit, LimiterIdentity, Registry};
 use crate::tls;
 use crate::upstream::{
-    DnsSettings, EndpointRules, Members, Protocol, Source, TlsIdentity, Upstream, UpstreamTls,
+    ClusterSettings, DnsSettings, Members, Protocol, TlsIdentity, Upstream, UpstreamTls,
 };
-use crate::values::{EndpointAddress, KeyPart};
+use crate::values::KeyPart;
 
 /// As many keys as nginx's 10 MB zone holds on 64 bits.
 const DEFAULT_MAX_KEYS: u32 = 80_000;
 
+/// Whom endpoints are asked of, of all upstreams.
+pub(super) struct Finders {
+    pub(super) dns: Arc<DnsSettings>,
+    pub(super) kubernetes: Arc<ClusterSettings>,
+}
+
 pub(super) fn upstreams(
     written: &BTreeMap<String, config::Upstream>,
     defaults: Option<&Defaults>,
-    dns: &Arc<DnsSettings>,
+    finders: &Finders,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Vec<Arc<Upstream>> {
     written
         .iter()
         .map(|(name, upstream)| {
-            Arc::new(compile_upstream(name, upstream, defaults, dns, context, registry))
+            Arc::new(compile_upstream(name, upstream, defaults, finders, context, registry))
         })
         .collect()
 }
@@ -63,7 +68,7 @@ fn compile_upstream(
     name: &str,
     written: &config::Upstream,
     defaults: Option<&Defaults>,
-    dns: &Arc<DnsSettings>,
+    finders: &Finders,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Upstream {
@@ -71,8 +76,9 @@ fn compile_upstream(
         balance,
         hash_key,
         protocol,
-        tls,
-        endpoints,
+        tls: _,
+        endpoints: _,
+        endpoints_from: _,
         health_check,
         passive_health,
         min_healthy_percent,
@@ -88,32 +94,10 @@ fn compile_upstream(
     let path = at!["upstreams", name];
     let name: Arc<str> = name.into();
 
-    if endpoints.is_empty() {
-        context.missing(path.join("endpoints"), "an upstream needs at least one endpoint");
-    }
     let balance = balance.unwrap_or(Balance::LeastConnections);
     let slow_start = failover::slow_start(*slow_start, balance, &path, context);
-    let mut seen = HashSet::new();
     let shared = registry.upstreams.shared(&name);
-    let mut sources = Vec::with_capacity(endpoints.len());
-    for (index, written) in endpoints.iter().enumerate() {
-        let config::Endpoint { address, weight, backup, max_connections } = written;
-        if !seen.insert(address) {
-            context.error(
-                path.join("endpoints").join(index),
-                format!(
-                    "{address} is already an endpoint of this upstream; give it a weight instead"
-                ),
-            );
-            continue;
-        }
-        let weight = u32::from(weight.unwrap_or(1));
-        let backup = backup.unwrap_or(false);
-        let rules = EndpointRules { backup, max_connections: *max_connections, slow_start };
-        sources.push(Source::new(address, weight, rules, &shared));
-    }
-
-    failover::check_backups(endpoints, &path, context);
+    let sources = endpoints::sources(written, slow_start, &path, &shared, context);
 
     inherit::check_times(
         timeouts.as_ref(),
@@ -154,11 +138,12 @@ fn compile_upstream(
     Upstream {
         members: Members::of(&sources, algorithm, &shared),
         sources,
-        dns: Arc::clone(dns),
+        dns: Arc::clone(&finders.dns),
+        kubernetes: Arc::clone(&finders.kubernetes),
         algorithm,
         hash_key,
         protocol,
-        tls: upstream_tls(tls.as_ref(), protocol, endpoints, &path, context, registry),
+        tls: upstream_tls(written, protocol, &path, context, registry),
         send_proxy: match send_proxy {
             Some(SendProxy::V2) => true,
             None => false,
@@ -173,7 +158,7 @@ fn compile_upstream(
         outlier: outlier
             .as_ref()
             .map(|outlier| failover::outlier(outlier, &path.join("outlier"), context)),
-        queue: failover::queue(queue.as_ref(), endpoints, &path, context),
+        queue: failover::queue(queue.as_ref(), endpoints::is_limited(written), &path, context),
         breaker: circuit_breaker.as_ref().map(|breaker| {
             failover::circuit_breaker(breaker, &path.join("circuit_breaker"), context)
         }),
@@ -186,13 +171,13 @@ fn compile_upstream(
 }
 
 fn upstream_tls(
-    written: Option<&config::UpstreamTls>,
+    written_upstream: &config::Upstream,
     protocol: Protocol,
-    endpoints: &[config::Endpoint],
     path: &Path,
     context: &mut Context<'_>,
     registry: &Registry,
 ) -> Option<UpstreamTls> {
+    let written = written_upstream.tls.as_ref();
     let (upstream, path) = (path, path.join("tls"));
     if !protocol.is_tls() {
         if written.is_some() {
@@ -220,13 +205,15 @@ fn upstream_tls(
         }
         Some(_) => {}
         None => {
-            for (index, config::Endpoint { address, .. }) in endpoints.iter().enumerate() {
-                if let EndpointAddress::Name(name, _) = address
-                    && is_asked_for_otherwise(name)
-                {
+            for (path, name) in endpoints::names(written_upstream, upstream) {
+                if is_asked_for_otherwise(name) {
                     let message = format!("{}; give tls.server_name", no_underscore(name));
-                    context.error(upstream.join("endpoints").join(index), message);
+                    context.error(path, message);
                 }
+            }
+            if endpoints::has_services(written_upstream) {
+                let what = "pods are asked for their addresses, which few certificates have; give tls.server_name";
+                context.warn(upstream.join("protocol"), what);
             }
         }
     }

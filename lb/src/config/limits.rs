@@ -47,6 +47,16 @@ pub enum OneOrMany<T> {
     Many(Vec<T>),
 }
 
+impl<T> OneOrMany<T> {
+    /// The items.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(item) => std::slice::from_ref(item),
+            Self::Many(items) => items,
+        }
+    }
+}
+
 impl<T: Clone> OneOrMany<T> {
     /// The items as a list.
     pub fn to_vec(&self) -> Vec<T> {

@@ -6,6 +6,7 @@
 //! resolved; that is `compile`'s job.
 
 mod connections;
+mod discovery;
 mod document;
 mod expand;
 mod failover;
@@ -28,6 +29,7 @@ pub use connections::{
     ConnectionLimits, Deadlines, Http2, MaxConnections, MaxConnectionsWord, ProxyProtocol,
     ProxyProtocolMode, Tcp, TcpKeepalive,
 };
+pub use discovery::{EndpointsFrom, Kubernetes, Service};
 pub use document::{Document, Node, Path, Position, Step, Value};
 pub use failover::{CircuitBreaker, Outlier, Queue};
 pub use limits::{MaxConcurrent, OneOrMany, RateLimit};
@@ -71,6 +73,8 @@ pub struct Config {
     pub shutdown: Option<Shutdown>,
     /// How names of endpoints are resolved.
     pub dns: Option<Dns>,
+    /// The API server that Services of Kubernetes are asked of.
+    pub kubernetes: Option<Kubernetes>,
     /// How the address of the client is found.
     pub client_ip: Option<ClientIp>,
     /// Settings that upstreams and routes inherit, field by field.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Certificate, CircuitBreaker, Keepalive, OneOrMany, Outlier, PassiveHealth, Queue, Retry,
-    Timeouts,
+    Certificate, CircuitBreaker, EndpointsFrom, Keepalive, OneOrMany, Outlier, PassiveHealth,
+    Queue, Retry, Timeouts,
 };
 use crate::values::{EndpointAddress, KeyPart, Span, StatusRange};
 
@@ -23,8 +23,11 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// The header that tells endpoints who the client is, before HTTP and TLS.
     pub send_proxy: Option<SendProxy>,
-    /// The endpoints.
+    /// The endpoints, as far as they are known beforehand.
+    #[serde(default)]
     pub endpoints: Vec<Endpoint>,
+    /// Where others are found while running.
+    pub endpoints_from: Option<OneOrMany<EndpointsFrom>>,
     /// Active checks; none if omitted.
     pub health_check: Option<HealthCheck>,
     /// When failures of real requests take an endpoint out.

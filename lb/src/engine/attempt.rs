@@ -17,8 +17,8 @@ const FIRST_ROUND_SLACK: Duration = Duration::from_secs(1);
 /// endpoint.
 const SMALL_BODY: u64 = 64 * 1024;
 
-/// Requests wait until every name has been looked up and every endpoint has been
-/// checked once; the timeouts of both bound that.
+/// Requests wait until every name has been looked up, every Service listed and every
+/// endpoint checked once; the timeouts of all three bound that.
 pub(super) async fn wait_for_first_round(target: &LiveUpstream, remaining: Duration) {
     let upstream = &target.upstream;
     let first_round = &upstream.shared.first_round;
@@ -29,6 +29,9 @@ pub(super) async fn wait_for_first_round(target: &LiveUpstream, remaining: Durat
     bound += upstream.check.as_ref().map_or(Duration::ZERO, |check| check.timeout);
     if upstream.has_names() {
         bound += upstream.dns.timeout;
+    }
+    if upstream.services().next().is_some() {
+        bound += upstream.kubernetes.timeout;
     }
     // Err: whoever is healthy by now is used, and nobody is an answer too.
     let _ = tokio::time::timeout(bound.min(remaining), first_round.wait()).await;

@@ -104,6 +104,21 @@ impl Shared {
         unchecked
     }
 
+    /// What is wrong with the Services that endpoints come from, in words.
+    pub fn problems(&self) -> Vec<String> {
+        let live = self.live();
+        let services =
+            live.snapshot.upstreams.iter().flat_map(|upstream| {
+                upstream.services().map(move |service| (&upstream.name, service))
+            });
+        services
+            .filter_map(|(upstream, service)| {
+                let problem = service.status().problem?;
+                Some(format!("upstream \"{upstream}\": Service {}: {problem}", service.of()))
+            })
+            .collect()
+    }
+
     /// Eras or endpoints are cut: whoever has to do with them looks.
     pub fn cut(&self) {
         self.cuts.send_modify(|count| *count += 1);

@@ -9,6 +9,7 @@ mod metrics;
 mod record;
 mod second;
 mod series;
+mod services;
 
 pub use access_log::{AccessLog, AccessLogError, Prepared as PreparedLog};
 pub use closings::Closings;
@@ -16,3 +17,4 @@ pub use gauges::{SnapshotGauges, SnapshotSource};
 pub use metrics::{Handshake, Metrics};
 pub use record::AccessRecord;
 pub use series::{QueueSeries, RouteSeries, UpstreamSeries};
+pub use services::ServiceGauges;

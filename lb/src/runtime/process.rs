@@ -19,7 +19,9 @@ use crate::admin::{Desk, StatusError};
 use crate::engine::lane::Pools;
 use crate::engine::{Live, Shared};
 use crate::listener::{BindError, Room};
-use crate::observe::{AccessLog, AccessLogError, Metrics, SnapshotGauges, SnapshotSource};
+use crate::observe::{
+    AccessLog, AccessLogError, Metrics, ServiceGauges, SnapshotGauges, SnapshotSource,
+};
 use crate::snapshot::{Registry, Snapshot};
 
 /// The process could not start.
@@ -96,9 +98,13 @@ pub fn run(
     let live = Live::new(Arc::clone(&snapshot), &metrics);
     let shared = Arc::new(Shared::new(live, metrics, access_log));
     let source: Arc<dyn SnapshotSource> = Arc::clone(&shared) as _;
-    match SnapshotGauges::new(source) {
+    match SnapshotGauges::new(Arc::clone(&source)) {
         Ok(gauges) => shared.metrics.register(Box::new(gauges)),
         Err(error) => tracing::error!(%error, "endpoint gauges are missing"),
+    }
+    match ServiceGauges::new(source) {
+        Ok(gauges) => shared.metrics.register(Box::new(gauges)),
+        Err(error) => tracing::error!(%error, "gauges of Services are missing"),
     }
     let pools = Arc::new(Pools::new(process.workers));
     let workers = (0..process.workers)

@@ -1,5 +1,5 @@
-//! Who has the upstreams of the live snapshot kept: endpoints checked, names
-//! followed, books kept.
+//! Who has the upstreams of the live snapshot kept: endpoints checked, names and
+//! Services followed, books kept.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use tokio::sync::watch;
 
 use super::dns::Resolver;
 use super::keeper::{self, Orders, Task};
-use super::{DnsSettings, Upstream};
+use super::kubernetes::Cluster;
+use super::{ClusterSettings, DnsSettings, Upstream};
 
 /// The keepers of one snapshot's upstreams; dropping it stops them.
 #[derive(Debug, Default)]
 pub struct Checker {
     upstreams: HashMap<Arc<str>, Kept>,
     resolver: Option<Arc<Resolver>>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,9 @@ impl Checker {
         self.upstreams.retain(|name, _| names.contains(name));
         for upstream in upstreams {
             let upstream = Arc::clone(upstream);
-            let orders = Orders { resolver: self.resolver(&upstream.dns), upstream };
+            let resolver = self.resolver(&upstream.dns);
+            let cluster = self.cluster(&upstream.kubernetes);
+            let orders = Orders { upstream, resolver, cluster };
             match self.upstreams.get(&orders.upstream.name) {
                 Some(kept) => {
                     take_over(&kept.orders.borrow().upstream, &orders.upstream);
@@ -68,6 +72,18 @@ impl Checker {
                 let resolver = Arc::new(Resolver::new(settings.clone()));
                 self.resolver = Some(Arc::clone(&resolver));
                 resolver
+            }
+        }
+    }
+
+    /// Likewise.
+    fn cluster(&mut self, settings: &ClusterSettings) -> Arc<Cluster> {
+        match &self.cluster {
+            Some(cluster) if cluster.settings() == settings => Arc::clone(cluster),
+            _ => {
+                let cluster = Arc::new(Cluster::new(settings.clone()));
+                self.cluster = Some(Arc::clone(&cluster));
+                cluster
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The keeper of an upstream: one task that brings the endpoints after what the
-//! sources say, has them checked and names followed, and keeps the books.
+//! sources say, has them checked and names and Services followed, and keeps the books.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::check::keep_checking;
-use super::dns::{Resolver, follow};
+use super::dns::{self, Resolver};
+use super::kubernetes::{self, Cluster, ServiceRef};
 use super::{EndpointState, Upstream};
 
 /// What a keeper goes by. A reload gives others.
@@ -20,6 +21,8 @@ pub(super) struct Orders {
     pub(super) upstream: Arc<Upstream>,
     /// Who looks names up.
     pub(super) resolver: Arc<Resolver>,
+    /// Whom Services are asked of.
+    pub(super) cluster: Arc<Cluster>,
 }
 
 /// A task that ends with its owner.
@@ -47,6 +50,8 @@ pub(super) async fn keep(mut orders: watch::Receiver<Orders>) {
         changed: Arc::default(),
         resolver: None,
         names: HashMap::new(),
+        cluster: None,
+        services: HashMap::new(),
         checks: HashMap::new(),
     };
     loop {
@@ -73,21 +78,26 @@ async fn keep_books(upstream: &Upstream, ticks: &mut Interval) {
 
 struct Keeper {
     orders: watch::Receiver<Orders>,
-    /// Told when a name has other addresses, or an endpoint another health.
+    /// Told when a name has other addresses, a Service other pods, or an endpoint
+    /// another health.
     changed: Arc<Notify>,
     resolver: Option<Arc<Resolver>>,
     /// Who follows a name.
     names: HashMap<Arc<str>, Task>,
+    cluster: Option<Arc<Cluster>>,
+    /// Who follows a Service.
+    services: HashMap<ServiceRef, Task>,
     /// Who checks an endpoint, by its id.
     checks: HashMap<u64, Task>,
 }
 
 impl Keeper {
-    /// Brings everything after the orders, the names and the health as they are
-    /// now. What is as it should be is left alone.
+    /// Brings everything after the orders, the names, the Services and the health as
+    /// they are now. What is as it should be is left alone.
     fn obey(&mut self, orders: &Orders) {
         let upstream = &orders.upstream;
         self.follow_names(orders);
+        self.follow_services(orders);
         let before = upstream.members();
         upstream.arrange(&before.endpoints);
         let members = upstream.members();
@@ -96,6 +106,7 @@ impl Keeper {
         let first_round = &upstream.shared.first_round;
         if !first_round.is_over()
             && upstream.names().iter().all(|name| name.is_asked())
+            && upstream.services().all(|service| service.is_asked())
             && (upstream.check.is_none()
                 || members.endpoints.iter().all(|endpoint| endpoint.state.health.is_checked()))
         {
@@ -103,7 +114,7 @@ impl Keeper {
         }
     }
 
-    fn follow_names(&mut self, Orders { upstream, resolver }: &Orders) {
+    fn follow_names(&mut self, Orders { upstream, resolver, .. }: &Orders) {
         if self.resolver.as_ref().is_none_or(|known| !Arc::ptr_eq(known, resolver)) {
             // Others may know other addresses: ask them now.
             self.names.clear();
@@ -118,7 +129,22 @@ impl Keeper {
                     let resolver = Arc::clone(&resolver);
                     async move { resolver.look_up(&name).await }
                 };
-                Task::spawn(follow(name, look_up, Arc::clone(&self.changed)))
+                Task::spawn(dns::follow(name, look_up, Arc::clone(&self.changed)))
+            });
+        }
+    }
+
+    fn follow_services(&mut self, Orders { upstream, cluster, .. }: &Orders) {
+        if self.cluster.as_ref().is_none_or(|known| !Arc::ptr_eq(known, cluster)) {
+            // Another one may have other pods: list them now.
+            self.services.clear();
+            self.cluster = Some(Arc::clone(cluster));
+        }
+        self.services.retain(|followed, _| upstream.services().any(|s| s.of() == followed));
+        for service in upstream.services() {
+            self.services.entry(service.of().clone()).or_insert_with(|| {
+                let (service, cluster) = (Arc::clone(service), Arc::clone(cluster));
+                Task::spawn(kubernetes::follow(service, cluster, Arc::clone(&self.changed)))
             });
         }
     }
@@ -132,7 +158,8 @@ impl Keeper {
             self.checks.clear();
             return;
         }
-        self.checks.retain(|id, _| endpoints.clone().any(|endpoint| endpoint.id() == *id));
+        let ids: HashSet<u64> = endpoints.clone().map(|endpoint| endpoint.id()).collect();
+        self.checks.retain(|id, _| ids.contains(id));
         for endpoint in endpoints {
             self.checks.entry(endpoint.id()).or_insert_with(|| {
                 let (state, changed) = (Arc::clone(endpoint), Arc::clone(&self.changed));

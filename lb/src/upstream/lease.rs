@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Endpoint, EndpointState, Members, Queue, Upstream};
+use super::{Endpoint, EndpointState, Members, Queue, Tier, Upstream};
 
 /// What a pick may depend on beside the state of the endpoints.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +93,9 @@ impl Upstream {
     ///
     /// In order of preference: healthy and not tried; then those that only
     /// failures of real requests took out; then, when there is nothing else,
-    /// those that already failed this request. Of each the backups come last. A
-    /// worse one is not taken because the better ones are full.
+    /// those that already failed this request. Of each the tiers come in their order. A
+    /// worse one is not taken because the better ones are full, but of a later tier one
+    /// may be, unless it is leaving.
     pub fn lease(&self, placement: Placement, tried: &Tried) -> Result<Lease, Unavailable> {
         if self.queue.is_some() && !self.shared.queue.is_empty() {
             // Nobody passes those who wait.
@@ -125,7 +126,7 @@ impl Upstream {
         let now = placement.now;
         // What almost every request finds.
         let best = self.pick(members, placement, |Endpoint { state, rules, .. }| {
-            !rules.backup && !tried.contains(state) && !state.is_ejected(now)
+            rules.tier == Tier::First && !tried.contains(state) && !state.is_ejected(now)
         });
         if let Some(best) = best {
             return Ok(best);
@@ -137,17 +138,29 @@ impl Upstream {
             &|_| true,
         ];
         for preferred in preferences {
-            for backup in [false, true] {
-                let found = self.pick(members, placement, |Endpoint { state, rules, .. }| {
-                    rules.backup == backup && preferred(state)
-                });
-                if let Some(found) = found {
-                    return Ok(found);
-                }
+            let of_tier = |tier: Tier| {
+                self.pick(members, placement, |Endpoint { state, rules, .. }| {
+                    rules.tier == tier && preferred(state)
+                })
+            };
+            let is_full = |is_leaving: bool| {
+                let would_do = |Endpoint { state, rules, .. }: &Endpoint| {
+                    (rules.tier == Tier::Leaving) == is_leaving
+                        && self.may_use(state)
+                        && preferred(state)
+                };
+                members.is_limited && members.endpoints.iter().any(would_do)
+            };
+            if let Some(found) = Tier::STAYING.into_iter().find_map(of_tier) {
+                return Ok(found);
             }
-            let would_do =
-                |endpoint: &Endpoint| self.may_use(&endpoint.state) && preferred(&endpoint.state);
-            if members.is_limited && members.endpoints.iter().any(would_do) {
+            if is_full(false) {
+                return Err(Unavailable::Full);
+            }
+            if let Some(found) = of_tier(Tier::Leaving) {
+                return Ok(found);
+            }
+            if is_full(true) {
                 return Err(Unavailable::Full);
             }
         }

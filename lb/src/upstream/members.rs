@@ -1,5 +1,6 @@
 //! Who belongs to an upstream, at one time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,11 +32,31 @@ pub struct Endpoint {
     pub state: Arc<EndpointState>,
 }
 
+/// When an endpoint takes traffic: of the first tier that can, and of none behind it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// At any time.
+    #[default]
+    First,
+    /// It is meant for clients in other zones.
+    OtherZone,
+    /// It is configured as a backup.
+    Backup,
+    /// It is told to go, and still serves: only when there is nobody else, not when the
+    /// others are full.
+    Leaving,
+}
+
+impl Tier {
+    /// Those that share the load, the better first.
+    pub(super) const STAYING: [Self; 3] = [Self::First, Self::OtherZone, Self::Backup];
+}
+
 /// What is configured of an endpoint beside its weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EndpointRules {
-    /// It takes traffic only when no other endpoint can.
-    pub backup: bool,
+    /// When it takes traffic.
+    pub tier: Tier,
     /// How many exchanges may be in flight on it.
     pub max_connections: Option<u32>,
     /// How long its share grows after it has come back.
@@ -63,9 +84,14 @@ impl Members {
         Self { endpoints, picker, is_limited }
     }
 
-    fn contains(&self, state: &EndpointState) -> bool {
-        self.endpoints.iter().any(|endpoint| endpoint.state.id() == state.id())
+    /// Tells its endpoints from others.
+    fn ids(&self) -> HashSet<u64> {
+        ids(&self.endpoints)
     }
+}
+
+fn ids(endpoints: &[Endpoint]) -> HashSet<u64> {
+    endpoints.iter().map(|endpoint| endpoint.state.id()).collect()
 }
 
 impl Upstream {
@@ -82,14 +108,14 @@ impl Upstream {
         let mut endpoints = source::endpoints(&self.sources, &self.shared);
         endpoints.iter().for_each(|endpoint| endpoint.state.enter());
         // Make before break: while none of those who are to be here can take a
-        // request, those who can stay.
+        // request, those who can stay. Unless there is to be nobody.
         let may_use = |endpoint: &&Endpoint| self.may_use(&endpoint.state);
-        if !endpoints.iter().any(|endpoint| may_use(&endpoint)) {
-            let has = |endpoint: &Endpoint| {
-                endpoints.iter().any(|other| other.state.id() == endpoint.state.id())
-            };
+        let is_over = endpoints.is_empty() && self.sources.iter().all(Source::may_be_empty);
+        if !is_over && !endpoints.iter().any(|endpoint| may_use(&endpoint)) {
+            let here = ids(&endpoints);
+            let is_here = |endpoint: &Endpoint| here.contains(&endpoint.state.id());
             let staying: Vec<Endpoint> =
-                before.iter().filter(|old| may_use(old) && !has(old)).cloned().collect();
+                before.iter().filter(|old| may_use(old) && !is_here(old)).cloned().collect();
             endpoints.extend(staying);
         }
         self.replace_members(endpoints, before);
@@ -101,28 +127,36 @@ impl Upstream {
             self.members.store(Arc::new(Members::new(endpoints, self.algorithm)));
         }
         let new = self.members();
-        let left = |endpoint: &&Endpoint| !new.contains(&endpoint.state);
-        let labels = |endpoints: Vec<&Endpoint>| {
-            endpoints.iter().map(|endpoint| &**endpoint.state.label()).collect::<Vec<_>>().join(" ")
-        };
+        let (here, were_here) = (new.ids(), ids(before));
+        let left = |endpoint: &&Endpoint| !here.contains(&endpoint.state.id());
         let gone: Vec<&Endpoint> = before.iter().filter(left).collect();
         for endpoint in now.endpoints.iter().filter(left).chain(gone.iter().copied()) {
             self.shared.endpoint_left(&endpoint.state);
         }
-        let is_new = |endpoint: &&Endpoint| {
-            !before.iter().any(|other| other.state.id() == endpoint.state.id())
-        };
+        let is_new = |endpoint: &&Endpoint| !were_here.contains(&endpoint.state.id());
         let came: Vec<&Endpoint> = new.endpoints.iter().filter(is_new).collect();
         if !came.is_empty() || !gone.is_empty() {
             tracing::info!(
                 upstream = %self.name,
                 endpoints = new.endpoints.len(),
-                added = labels(came),
-                removed = labels(gone),
+                added = labels(&came),
+                removed = labels(&gone),
                 "the endpoints are others now"
             );
         }
         self.shared.queue.look_again();
+    }
+}
+
+/// As many endpoints as a line of the log names.
+const LISTED: usize = 20;
+
+fn labels(endpoints: &[&Endpoint]) -> String {
+    let listed = endpoints.iter().take(LISTED).map(|endpoint| &**endpoint.state.label());
+    let listed = listed.collect::<Vec<_>>().join(" ");
+    match endpoints.len().saturating_sub(LISTED) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
     }
 }
 

@@ -21,6 +21,7 @@ mod health;
 #[cfg(test)]
 mod health_tests;
 mod keeper;
+mod kubernetes;
 mod lease;
 #[cfg(test)]
 mod lease_tests;
@@ -41,8 +42,12 @@ pub use dns::{DnsName, DnsSettings};
 pub use endpoint::{EndpointState, Target};
 pub use first_round::FirstRound;
 pub use health::{CheckKind, CheckSettings, HttpCheck, PassiveSettings, Transition};
+pub use kubernetes::{
+    ClusterSettings, Counts, Problem as ServiceProblem, REASONS as SERVICE_PROBLEMS, Service,
+    ServiceRef, ServiceStatus,
+};
 pub use lease::{Lease, Placement, Tried, Unavailable};
-pub use members::{Endpoint, EndpointRules, Members};
+pub use members::{Endpoint, EndpointRules, Members, Tier};
 pub use outlier::OutlierSettings;
 pub use queue::{Queue, QueueSettings, Waiting};
 pub use registry::{Idle, Registry, Shared};
@@ -71,6 +76,8 @@ pub struct Upstream {
     pub sources: Vec<Source>,
     /// How their names are resolved.
     pub dns: Arc<DnsSettings>,
+    /// Whom its Services are asked of.
+    pub kubernetes: Arc<ClusterSettings>,
     /// The endpoints. They may change while the snapshot stays.
     pub(crate) members: ArcSwap<Members>,
     /// The protocol spoken with them.
@@ -216,6 +223,14 @@ impl Upstream {
             }
         }
         names
+    }
+
+    /// The Services that its endpoints come from.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Service { service, .. } => Some(service),
+            Source::Fixed(_) | Source::Name { .. } => None,
+        })
     }
 
     /// Takes a retry from the budget, if there is one left.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
+use super::kubernetes::{Service, ServiceRef};
 use super::{Breaker, DnsName, EndpointState, FirstRound, Queue, RetryBudget, Target, Upstream};
 use crate::values::EndpointAddress;
 
@@ -36,6 +37,7 @@ pub struct Shared {
     /// several names.
     endpoints: Mutex<HashMap<Target, Vec<Weak<EndpointState>>>>,
     names: Mutex<HashMap<Arc<str>, Weak<DnsName>>>,
+    services: Mutex<HashMap<ServiceRef, Weak<Service>>>,
     /// Retries against requests.
     pub budget: RetryBudget,
     /// Whether endpoints have been checked once.
@@ -62,6 +64,7 @@ impl Shared {
             header_keys: RandomState::new(),
             endpoints: Mutex::default(),
             names: Mutex::default(),
+            services: Mutex::default(),
             budget: RetryBudget::default(),
             first_round: FirstRound::default(),
             judged: Mutex::default(),
@@ -110,6 +113,18 @@ impl Shared {
         names.retain(|_, name| name.strong_count() > 0);
         let new = Arc::new(DnsName::new(Arc::clone(&self.upstream), name));
         names.insert(Arc::clone(new.name()), Arc::downgrade(&new));
+        new
+    }
+
+    /// What is known of a Service.
+    pub(super) fn service(&self, of: ServiceRef) -> Arc<Service> {
+        let mut services = self.services.lock();
+        if let Some(known) = services.get(&of).and_then(Weak::upgrade) {
+            return known;
+        }
+        services.retain(|_, service| service.strong_count() > 0);
+        let new = Arc::new(Service::new(Arc::clone(&self.upstream), of.clone()));
+        services.insert(of, Arc::downgrade(&new));
         new
     }
 

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::dns::DnsName;
-use super::{Endpoint, EndpointRules, Shared, Target, Upstream};
+use super::kubernetes::{Pod, Service, ServiceRef};
+use super::{Endpoint, EndpointRules, Shared, Target};
 use crate::values::EndpointAddress;
 
 /// What an entry of the configuration stands for.
@@ -27,6 +28,15 @@ pub enum Source {
         /// What else is configured, of every address.
         rules: EndpointRules,
     },
+    /// Whatever pods a Service of Kubernetes has.
+    Service {
+        /// The Service, and what is known of it.
+        service: Arc<Service>,
+        /// The share of every pod.
+        weight: u32,
+        /// What else is configured, of every pod.
+        rules: EndpointRules,
+    },
 }
 
 /// An endpoint as a source has it.
@@ -40,13 +50,6 @@ pub struct Member {
     pub weight: u32,
     /// What else is configured of it.
     pub rules: EndpointRules,
-}
-
-impl Upstream {
-    /// The addresses of its endpoints, as they were written.
-    pub fn written(&self) -> Vec<String> {
-        self.sources.iter().map(Source::written).collect()
-    }
 }
 
 impl Source {
@@ -67,12 +70,15 @@ impl Source {
         Self::Fixed(Member { address: address.clone(), target, weight, rules })
     }
 
-    /// As it was written.
-    fn written(&self) -> String {
-        match self {
-            Self::Fixed(member) => member.address.to_string(),
-            Self::Name { name, port, .. } => format!("{}:{port}", name.name()),
-        }
+    /// The source of a Service's pods.
+    pub fn of_service(of: ServiceRef, weight: u32, rules: EndpointRules, shared: &Shared) -> Self {
+        Self::Service { service: shared.service(of), weight, rules }
+    }
+
+    /// Whether it is known to have none when it has none. A name always has some: an
+    /// answer without addresses is none.
+    pub(super) fn may_be_empty(&self) -> bool {
+        matches!(self, Self::Service { service, .. } if service.is_listed())
     }
 
     /// Its endpoints as they are now.
@@ -88,6 +94,15 @@ impl Source {
                     rules: *rules,
                 };
                 name.addresses().into_iter().map(member).collect()
+            }
+            Self::Service { service, weight, rules } => {
+                let member = |pod: &Pod| Member {
+                    address: EndpointAddress::Ip(pod.address),
+                    target: Target::Tcp(pod.address),
+                    weight: *weight,
+                    rules: EndpointRules { tier: pod.tier.max(rules.tier), ..*rules },
+                };
+                service.pods().iter().map(member).collect()
             }
         }
     }

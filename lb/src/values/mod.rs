@@ -12,6 +12,7 @@ mod cidr;
 mod duration;
 mod host;
 mod key;
+mod kubernetes;
 mod percent;
 mod rate;
 mod size;
@@ -22,6 +23,7 @@ pub use cidr::Cidr;
 pub use duration::Span;
 pub use host::{HostPattern, normalise_host};
 pub use key::KeyPart;
+pub use kubernetes::{HostName, ObjectName, ServicePort};
 pub use percent::Percent;
 pub use rate::Rate;
 pub use size::ByteSize;
@@ -54,6 +56,8 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), ValueError>> 
         "tcp-address" => parse::<TcpAddress>(text),
         "dns-server" => parse::<DnsServer>(text),
         "endpoint-address" => parse::<EndpointAddress>(text),
+        "kubernetes-name" => parse::<ObjectName>(text),
+        "dns-name" => parse::<HostName>(text),
         "cidr" => parse::<Cidr>(text),
         "key-part" => parse::<KeyPart>(text),
         "percent" => parse::<Percent>(text),

@@ -23,7 +23,7 @@ fn keys_of_the_top() {
             (
                 "5: 6",
                 &[
-                    r#"10:1: 5: unknown key "5"; known here: access_log, admin, client_ip, defaults, dns, listeners, max_connections, rate_limits, reload, shutdown, status, upstreams, version, virtual_hosts, workers"#,
+                    r#"10:1: 5: unknown key "5"; known here: access_log, admin, client_ip, defaults, dns, kubernetes, listeners, max_connections, rate_limits, reload, shutdown, status, upstreams, version, virtual_hosts, workers"#,
                 ],
             ),
         ],
@@ -78,7 +78,7 @@ fn keys_of_an_upstream() {
             (
                 r#"endpoints: [{ address: "a:1" }], fast_start: 10s"#,
                 &[
-                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, hash_key, health_check, keepalive, min_healthy_percent, outlier, passive_health, protocol, queue, retry, send_proxy, slow_start, timeouts, tls"#,
+                    r#"5:43: upstreams.api.fast_start: unknown key "fast_start"; known here: balance, circuit_breaker, endpoints, endpoints_from, hash_key, health_check, keepalive, min_healthy_percent, outlier, passive_health, protocol, queue, retry, send_proxy, slow_start, timeouts, tls"#,
                 ],
             ),
             (
@@ -105,7 +105,10 @@ fn keys_of_an_upstream() {
                     r#"5:56: upstreams.api.keepalive.max_idel: unknown key "max_idel"; did you mean "max_idle"?"#,
                 ],
             ),
-            ("balance: random", &[r#"5:3: upstreams.api: the key "endpoints" is missing"#]),
+            (
+                "balance: random",
+                &["5:3: upstreams.api: an upstream needs at least one endpoint, or endpoints_from"],
+            ),
         ],
     );
 }

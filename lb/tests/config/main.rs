@@ -12,6 +12,7 @@ mod addresses;
 mod bounds;
 mod connections;
 mod defaults;
+mod discovery;
 mod docs;
 mod failover;
 mod keys;

@@ -9,7 +9,9 @@ fn endpoints() {
         &[
             (
                 "endpoints: []",
-                &["5:10: upstreams.api.endpoints: an upstream needs at least one endpoint"],
+                &[
+                    "5:10: upstreams.api.endpoints: an upstream needs at least one endpoint, or endpoints_from",
+                ],
             ),
             (
                 r#"endpoints: ["a:1"]"#,

@@ -47,6 +47,29 @@ fn a_queue_that_nobody_will_wait_in() {
 }
 
 #[test]
+fn what_concerns_pods() {
+    let with = |more: &str| {
+        let from = "endpoints_from: { kubernetes: { namespace: a, service: b, port: c }";
+        SOUND.replace("endpoints: [{ address: \"127.0.0.1:9001\" }]", &format!("{from}{more}"))
+    };
+    warns(&with(" }"), &[]);
+    warns(&with(", max_connections: 5 }, queue: { size: 10 }"), &[]);
+    warns(
+        &with(" }, queue: { size: 10 }"),
+        &[
+            "5:81: upstreams.api.queue: warning: nobody will wait: no endpoint of this upstream has max_connections",
+        ],
+    );
+    warns(&with(" }, protocol: https, tls: { server_name: a }"), &[]);
+    warns(
+        &with(" }, protocol: https"),
+        &[
+            "5:91: upstreams.api.protocol: warning: pods are asked for their addresses, which few certificates have; give tls.server_name",
+        ],
+    );
+}
+
+#[test]
 fn a_rate_limit_that_no_route_uses() {
     warns(
         &format!("{SOUND}rate_limits:\n  login: {{ rate: 5/m }}\n"),

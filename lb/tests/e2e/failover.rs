@@ -238,7 +238,7 @@ async fn requests_wait_for_the_first_round_and_readiness_says_so() {
             .await;
     let ready = Client::plain().get(&format!("http://{}/readyz", lb.status)).await.unwrap();
     assert_eq!(ready.status(), 503);
-    assert!(ready.text().await.unwrap().contains("have not been checked yet"));
+    assert!(ready.text().await.unwrap().contains("have not been found and checked yet"));
     let waiting = tokio::spawn({
         let url = lb.url("/");
         async move { Client::plain().text(&url).await }

@@ -1,0 +1,223 @@
+//! What can go wrong with a Service, in words for operators.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use kube::runtime::watcher;
+
+/// As many characters as are repeated of what others say.
+const LONGEST_REMARK: usize = 300;
+
+/// By what [`Problem::reason`] says, in metrics.
+pub const REASONS: [&str; 7] =
+    ["config", "unreachable", "unauthorized", "forbidden", "refused", "no_service", "no_port"];
+
+/// What is wrong with a Service at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// It cannot be known where the API server is, or who we are.
+    Config(String),
+    /// There is no answer.
+    Unreachable(String),
+    /// The API server does not know us (401).
+    Unauthorized(String),
+    /// It does not let us do this (403).
+    Forbidden {
+        /// What we would do.
+        verb: &'static str,
+        /// What it says.
+        remark: String,
+    },
+    /// It says anything else.
+    Refused(String),
+    /// There is nothing of such a Service.
+    NoService,
+    /// Its pods have no such port; they have these.
+    NoPort(Vec<String>),
+}
+
+impl Problem {
+    /// One word for it: one of [`REASONS`].
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Unreachable(_) => "unreachable",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Refused(_) => "refused",
+            Self::NoService => "no_service",
+            Self::NoPort(_) => "no_port",
+        }
+    }
+
+    /// Whether the other is no news after this one: what is said of it may differ each
+    /// time.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Forbidden { verb: one, .. }, Self::Forbidden { verb: other, .. }) => {
+                one == other
+            }
+            _ => self.reason() == other.reason(),
+        }
+    }
+
+    /// Nothing came in time.
+    pub(super) fn too_slow(what: &str, after: std::time::Duration) -> Self {
+        Self::Unreachable(format!("{what} within {after:?}"))
+    }
+
+    /// The client could not be made.
+    pub(super) fn of_config(error: &(dyn StdError + 'static)) -> Self {
+        Self::Config(chain(error))
+    }
+
+    /// What a watcher says. `None`: that changes too old to be told have been missed
+    /// (410), which is the normal course of things: it lists again.
+    pub(super) fn of_watcher(error: &watcher::Error) -> Option<Self> {
+        use watcher::Error;
+        match error {
+            Error::InitialListFailed(error) => Self::of_request("list", error),
+            Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
+                Self::of_request("watch", error)
+            }
+            Error::WatchError(status) => Self::of_status("watch", status),
+            Error::NoResourceVersion => {
+                Some(Self::Refused("its answer has no resourceVersion".to_owned()))
+            }
+        }
+    }
+
+    fn of_request(verb: &'static str, error: &kube::Error) -> Option<Self> {
+        use kube::Error;
+        Some(match error {
+            Error::Api(status) => return Self::of_status(verb, status),
+            Error::Auth(_)
+            | Error::InferConfig(_)
+            | Error::InferKubeconfig(_)
+            | Error::RustlsTls(_)
+            | Error::TlsRequired => Self::of_config(error),
+            Error::SerdeError(_) | Error::FromUtf8(_) => Self::Refused(chain(error)),
+            _ => Self::Unreachable(chain(error)),
+        })
+    }
+
+    fn of_status(verb: &'static str, status: &kube::core::Status) -> Option<Self> {
+        let remark = match (&*status.message, &*status.reason) {
+            ("", "") => format!("status {}", status.code),
+            ("", reason) => shown(reason),
+            (message, _) => shown(message),
+        };
+        Some(match status.code {
+            410 => return None,
+            401 => Self::Unauthorized(remark),
+            403 => Self::Forbidden { verb, remark },
+            _ => Self::Refused(remark),
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(why) => write!(f, "it is not known how to reach the API server: {why}"),
+            Self::Unreachable(why) => write!(f, "the API server does not answer: {why}"),
+            Self::Unauthorized(remark) => write!(
+                f,
+                "the API server does not accept our token or certificate (401), which may have expired: {remark}"
+            ),
+            Self::Forbidden { verb, remark } => {
+                write!(f, "we may not {verb} endpointslices (403): {remark}")
+            }
+            Self::Refused(remark) => write!(f, "the API server refuses: {remark}"),
+            Self::NoService => f.write_str(
+                "there is no EndpointSlice of it: no such Service, or one without a selector",
+            ),
+            Self::NoPort(have) => {
+                write!(f, "its pods have no such port; they have {}", have.join(", "))
+            }
+        }
+    }
+}
+
+/// An error with its causes, each once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Many say what their cause is going to say.
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    shown(&text)
+}
+
+/// What others say, on one line of bounded length.
+fn shown(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let mut short: String = text.chars().take(LONGEST_REMARK).map(printable).collect();
+    if text.chars().nth(LONGEST_REMARK).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, message: &str) -> Box<kube::core::Status> {
+        let reason = "Reason".to_owned();
+        Box::new(kube::core::Status {
+            code,
+            message: message.to_owned(),
+            reason,
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn a_refusal_names_the_verb() {
+        let message = "endpointslices.discovery.k8s.io is forbidden: User \"lb\" cannot watch";
+        let error = watcher::Error::WatchStartFailed(kube::Error::Api(status(403, message)));
+        let problem = Problem::of_watcher(&error).unwrap();
+        assert_eq!(problem.reason(), "forbidden");
+        assert!(problem.to_string().starts_with("we may not watch endpointslices (403): end"));
+        let error = watcher::Error::InitialListFailed(kube::Error::Api(status(403, "")));
+        let other = Problem::of_watcher(&error).unwrap();
+        assert_eq!(other.to_string(), "we may not list endpointslices (403): Reason");
+        assert!(!other.is_like(&problem), "another verb is news");
+    }
+
+    #[test]
+    fn to_have_missed_changes_is_no_problem() {
+        let gone = watcher::Error::WatchError(status(410, "too old resource version"));
+        assert_eq!(Problem::of_watcher(&gone), None);
+        let other = Problem::of_watcher(&watcher::Error::WatchError(status(500, "etcd")));
+        assert_eq!(other, Some(Problem::Refused("etcd".to_owned())));
+    }
+
+    #[test]
+    fn what_others_say_is_one_bounded_line() {
+        let text = shown(&format!("a\n\u{1b}[31m{}", "ö".repeat(1000)));
+        assert!(text.starts_with("a  [31mö") && text.ends_with('…'));
+        assert_eq!(text.chars().count(), LONGEST_REMARK + 1);
+    }
+
+    #[test]
+    fn every_reason_is_listed() {
+        let all = [
+            Problem::Config(String::new()),
+            Problem::Unreachable(String::new()),
+            Problem::Unauthorized(String::new()),
+            Problem::Forbidden { verb: "list", remark: String::new() },
+            Problem::Refused(String::new()),
+            Problem::NoService,
+            Problem::NoPort(Vec::new()),
+        ];
+        assert_eq!(all.map(|problem| problem.reason()), REASONS);
+    }
+}
