@@ -17,8 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SERVICE: &str = "kubernetes.io/service-name=api";
 
 async fn client(api: &ApiServer, token: &str) -> Api<EndpointSlice> {
-    let access =
-        Access { server: api.url(), authority: api.authority.clone(), token: token.to_owned() };
+    let access = Access {
+        server: api.url(),
+        authority: api.authority.clone(),
+        insecure: false,
+        token: token.to_owned(),
+    };
     let config: Kubeconfig = serde_json::from_value(kubeconfig::of(&access)).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(config, &options).await.unwrap();
