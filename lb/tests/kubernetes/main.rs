@@ -7,6 +7,7 @@
 
 mod anywhere;
 mod api;
+mod checking;
 mod cluster;
 mod kubeconfig;
 mod load;
@@ -14,6 +15,7 @@ mod pods;
 mod scene;
 mod slices;
 mod stays;
+mod stub_only;
 
 #[path = "../e2e/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the tests in e2e")]

@@ -51,6 +51,11 @@ impl Scene {
         Self::of(Cluster::stub().await).await
     }
 
+    /// The same over HTTPS.
+    pub async fn on_stub_with_tls() -> Self {
+        Self::of(Cluster::stub_with_tls().await).await
+    }
+
     async fn of(cluster: Cluster) -> Self {
         let access = cluster.user(ACCOUNT, &[Verb::List, Verb::Watch]).await;
         let scene = Self {

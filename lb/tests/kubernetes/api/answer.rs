@@ -91,7 +91,7 @@ pub fn list(list: &List, more: Option<(String, usize)>) -> Value {
     }
     // Items of a list do not say what they are: the list does.
     let items = list.items.iter().map(|item| {
-        let mut item = json!(item);
+        let mut item = object(item);
         item.as_object_mut().unwrap().retain(|key, _| key != "kind" && key != "apiVersion");
         item
     });
@@ -108,7 +108,19 @@ pub fn event(kind: Kind, slice: &EndpointSlice) -> String {
         Kind::Modified => "MODIFIED",
         Kind::Deleted => "DELETED",
     };
-    line(kind, json!(slice))
+    line(kind, object(slice))
+}
+
+/// Empty lists are `null`, as Go has them.
+fn object(slice: &EndpointSlice) -> Value {
+    let mut object = json!(slice);
+    for list in ["endpoints", "ports"] {
+        let is_empty = object[list].as_array().is_none_or(Vec::is_empty);
+        if is_empty {
+            object[list] = Value::Null;
+        }
+    }
+    object
 }
 
 /// A line of a watch: everything up to this version was said.

@@ -15,7 +15,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::broadcast;
@@ -66,6 +66,7 @@ struct Core {
     records: Records,
     orders: broadcast::Sender<Order>,
     watches: AtomicUsize,
+    gone_in_status: AtomicBool,
 }
 
 impl Drop for ApiServer {
@@ -93,6 +94,7 @@ impl ApiServer {
             records: Records::default(),
             orders: broadcast::Sender::new(100),
             watches: AtomicUsize::new(0),
+            gone_in_status: AtomicBool::new(false),
         };
         let core = Arc::new(core);
         let (tls, authority) = tls.unzip();
@@ -137,6 +139,12 @@ impl ApiServer {
         self.core.store.compact();
     }
 
+    /// From now on, a watch from a version that is forgotten is refused in the status of
+    /// the answer, not in its first line.
+    pub fn say_gone_in_the_status(&self) {
+        self.core.gone_in_status.store(true, Ordering::SeqCst);
+    }
+
     /// Lets a token in; the user may do nothing but this.
     pub fn grant(&self, token: &str, user: &str, namespace: &str, verbs: &[Verb]) {
         self.core.access.grant(token, user, namespace, verbs);
@@ -171,6 +179,11 @@ impl ApiServer {
     /// What it was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.core.records.all()
+    }
+
+    /// What else it was asked, all of which it has refused.
+    pub fn asked_otherwise(&self) -> Vec<String> {
+        self.core.records.others()
     }
 
     /// How often it was asked for this so far.

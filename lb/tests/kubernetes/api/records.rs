@@ -1,7 +1,6 @@
 //! What the API server was asked.
 
 use std::sync::Mutex;
-use std::time::Instant;
 
 use super::Verb;
 use super::question::Question;
@@ -16,27 +15,35 @@ pub struct Asked {
     pub namespace: String,
     /// The version that was known, if one was named.
     pub version: Option<String>,
-    pub at: Instant,
 }
 
 /// Every request so far.
 #[derive(Default)]
-pub struct Records(Mutex<Vec<Asked>>);
+pub struct Records {
+    asked: Mutex<Vec<Asked>>,
+    others: Mutex<Vec<String>>,
+}
 
 impl Records {
     pub fn add(&self, question: &Question) {
         let Question { verb, namespace, version, .. } = question;
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.asked.lock().unwrap();
         assert!(all.len() < MOST, "the API server is asked without end");
-        all.push(Asked {
-            verb: *verb,
-            namespace: namespace.clone(),
-            version: version.clone(),
-            at: Instant::now(),
-        });
+        all.push(Asked { verb: *verb, namespace: namespace.clone(), version: version.clone() });
     }
 
     pub fn all(&self) -> Vec<Asked> {
-        self.0.lock().unwrap().clone()
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// A request for something that is not here.
+    pub fn add_other(&self, request: String) {
+        let mut others = self.others.lock().unwrap();
+        assert!(others.len() < MOST, "the API server is asked without end");
+        others.push(request);
+    }
+
+    pub fn others(&self) -> Vec<String> {
+        self.others.lock().unwrap().clone()
     }
 }

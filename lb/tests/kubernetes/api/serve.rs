@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -21,7 +22,7 @@ use super::answer::{self, Body, Refusal};
 use super::faults::Fault;
 use super::follow::follow;
 use super::question::Question;
-use super::store::List;
+use super::store::{Gone, List};
 use super::{Core, Verb};
 
 /// How long a port may take to be free again.
@@ -102,12 +103,16 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, core: Arc<Core>) 
 
 /// An answer, or an error that closes the connection without one.
 async fn answer(request: Request<Incoming>, core: Arc<Core>) -> io::Result<Response<Body>> {
-    if request.method() != http::Method::GET {
-        return Ok(Refusal::new(405, "MethodNotAllowed", "only GET is known here").response());
-    }
-    let question = match Question::of(request.uri()) {
+    let question = match request.method() {
+        &http::Method::GET => Question::of(request.uri()),
+        _ => Err(Refusal::new(405, "MethodNotAllowed", "only GET is known here")),
+    };
+    let question = match question {
         Ok(question) => question,
-        Err(refusal) => return Ok(refusal.response()),
+        Err(refusal) => {
+            core.records.add_other(format!("{} {}", request.method(), request.uri()));
+            return Ok(refusal.response());
+        }
     };
     core.records.add(&question);
     let authorization = request.headers().get("authorization");
@@ -126,6 +131,13 @@ async fn answer(request: Request<Incoming>, core: Arc<Core>) -> io::Result<Respo
         Some(Fault::Error(refusal)) => return Ok(answer::respond(200, answer::error(&refusal))),
     }
     Ok(match question.verb {
+        Verb::Watch if core.gone_in_status.load(Ordering::SeqCst) => {
+            let version = question.version.as_deref().and_then(|version| version.parse().ok());
+            match core.store.remembers(version.unwrap_or(u64::MAX)) {
+                Ok(()) => answer::streamed(200, follow(&core, question)),
+                Err(Gone) => Refusal::new(410, "Expired", "too old resource version").response(),
+            }
+        }
         Verb::Watch => answer::streamed(200, follow(&core, question)),
         Verb::List => match list(&core, &question) {
             Ok(body) => answer::respond(200, body),

@@ -196,6 +196,23 @@ async fn whoever_is_too_far_behind_has_to_list_again() {
     assert_eq!(resumed.version, Some(newest.to_string()));
 }
 
+/// The watcher asks for the same again, and its user has to begin anew.
+#[tokio::test]
+async fn a_410_can_be_the_status_of_the_answer() {
+    let api = server().await;
+    let mut watcher = Watcher::new(&api, |config| config).await;
+    watcher.all_say(&["init", "done"]).await;
+    apply(&api, "a", "api");
+    watcher.says("applied a").await;
+    api.say_gone_in_the_status();
+    apply(&api, "other", "web");
+    api.compact();
+    ended(&api).await;
+    watcher.all_say(&["WatchStartFailed(Api(Status", "code: 410"]).await;
+    assert_eq!(api.count(Verb::List), 1);
+    Watcher::new(&api, |config| config).await.all_say(&["init", "has a", "done"]).await;
+}
+
 /// Ends its watches.
 async fn ended(api: &ApiServer) {
     api.order(Order::End);

@@ -63,7 +63,7 @@ impl Cluster {
         if real::is_wanted() {
             Self::real(Turn::Shared(Arc::clone(&TURN).read_owned().await)).await
         } else {
-            Self::stub_of(Stub::start_with_tls().await)
+            Self::stub_with_tls().await
         }
     }
 
@@ -72,13 +72,18 @@ impl Cluster {
         if real::is_wanted() {
             Self::real(Turn::Alone(Arc::clone(&TURN).write_owned().await)).await
         } else {
-            Self::stub_of(Stub::start_with_tls().await)
+            Self::stub_with_tls().await
         }
     }
 
     /// The API server in this process, which fails as it is told to; over plain HTTP.
     pub async fn stub() -> Self {
         Self::stub_of(Stub::start().await)
+    }
+
+    /// The same over HTTPS.
+    pub async fn stub_with_tls() -> Self {
+        Self::stub_of(Stub::start_with_tls().await)
     }
 
     fn stub_of(stub: Stub) -> Self {
