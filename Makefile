@@ -5,7 +5,7 @@
 # What is built is always the whole workspace: a package by itself has fewer features of
 # the crates that it shares with others, and all of those would be built once more.
 debug = $${CARGO_TARGET_DIR:-target}/debug
-.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi test-k8s-manifests fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
+.PHONY: help demo smoke fleet fleet-stop fleet-status fleet-logs test test-browser test-openapi test-k8s-manifests fmt lint check h2spec test-bench bench bench-readme bench-instructions bench-decide bench-pick bench-idle bench-tls bench-slow load-k6 load-ab load-10k load-cached chaos chaos-quick chaos-readme soak release release-lb clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,7 @@ test: ## every test of the scripts and of the crates
 	@BACKEND=$(debug)/backend scripts/test-openapi.sh
 	@scripts/test-monitoring.sh
 	@scripts/test-compose.sh
+	@scripts/test-k8s-manifests.sh
 	@scripts/test-browser.sh
 
 test-browser: ## the web page in Chromium, behind lb (SCREENSHOT=1: also makes docs/frontend.png anew)
@@ -92,6 +93,10 @@ test-bench: ## the tests of bench's arithmetic
 bench-decide: ## the cost of one decision
 	@scripts/bootstrap.sh bench
 	cargo bench -p lb --bench decide
+
+bench-pick: ## the cost of choosing an endpoint, by how many there are
+	@scripts/bootstrap.sh bench
+	cargo bench -p lb --bench pick
 
 bench-idle: release ## memory of idle connections, beside nginx and haproxy
 	@loadtests/idle-memory.sh

@@ -7,7 +7,7 @@
 # As root, or where `sudo -n` works, the missing Debian packages are installed
 # with apt-get. Anywhere else they are listed, with the reason for each, and the
 # exit status is 1. Nothing is contacted when nothing is missing. Rust is never
-# installed from here: rustup belongs to the user.
+# installed from here: rustup belongs to the user. Neither is what Debian does not have.
 #
 # Overridable, mostly for scripts/test-bootstrap.sh:
 #   APT_GET          the apt-get to run              (apt-get)
@@ -17,15 +17,17 @@ set -euo pipefail
 
 apt_get=${APT_GET:-apt-get}
 policy_rc_d=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
+scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 # One requirement a line; to add one, add a line:
 #
 #   purpose  demo, test, bench or fleet. The others include demo.
 #   look for command:NAME (on the PATH), file:PATH, python:MODULE (of the python3 on
-#            the PATH, or of Debian's, which another one may hide), or postgresql:NAME (on
-#            the PATH, or where Debian keeps the server's programs, which is not on it).
-#            Present: nothing to do.
-#   package  the Debian package that brings it.
+#            PATH, or of Debian's, which another one may hide), postgresql:NAME (on
+#            the PATH, or where Debian keeps the server's programs, which is not on it), or
+#            script:NAME (one of this directory, which says with --obtainable whether it can
+#            get what it runs, and if it cannot, why). Present: nothing to do.
+#   package  the Debian package that brings it; - where none does.
 #   kind     tool, or service: a package that starts a daemon when it is
 #            installed. A service is installed without being started, so that it
 #            does not take its standard port; the tests start their own.
@@ -57,6 +59,7 @@ test  command:node                             nodejs           tool  runs the t
 test  command:npm                              npm              tool  installs playwright-core for them
 test  command:promtool                         prometheus       service  checks the alert rules of config/prometheus, and runs their tests
 test  python:yaml                              python3-yaml     tool  reads the alert rules and the compose file in their tests
+test  script:kustomize.sh                      -                tool  builds the manifests of k8s/
 test  command:docker-compose                   docker-compose   tool  reads docker-compose.scale.yml; nothing is started with it
 bench command:python3                          python3          tool  the clients of loadtests/, and the origin of scripts/h2spec.sh
 bench command:nginx                            nginx            service  measured beside lb, and the origin behind all of them
@@ -90,6 +93,7 @@ main() {
         if ! may_install; then
             list_missing "$purpose"
             cargo_exists || point_to_rustup
+            point_to_what_scripts_lack || true
             exit 1
         fi
         install_missing
@@ -101,10 +105,13 @@ main() {
         fi
     fi
 
+    local complete=yes
     if ! cargo_exists; then
         point_to_rustup
-        exit 1
+        complete=no
     fi
+    point_to_what_scripts_lack || complete=no
+    [[ $complete == yes ]]
 }
 
 usage() {
@@ -115,15 +122,20 @@ usage() {
 missing_packages=() # each package once, in the order of the table
 missing_reasons=()  # parallel: what was looked for, and why
 missing_service=no  # is a service among them?
+missing_scripts=()  # what no package brings: the scripts that say what to do
 
 find_missing() {
     local wanted=$1 purpose look_for package kind why index
-    missing_packages=() missing_reasons=() missing_service=no
+    missing_packages=() missing_reasons=() missing_service=no missing_scripts=()
     while read -r purpose look_for package kind why; do
         if [[ -z $purpose || $purpose == '#'* ]]; then
             continue
         fi
         if [[ $purpose != demo && $purpose != "$wanted" ]] || is_present "$look_for"; then
+            continue
+        fi
+        if [[ $look_for == script:* ]]; then
+            missing_scripts+=("${look_for#script:}")
             continue
         fi
         if [[ $kind == service ]]; then
@@ -146,8 +158,9 @@ is_present() {
         file:*) [[ -e ${1#file:} ]] ;;
         python:*) python_has "${1#python:}" python3 || python_has "${1#python:}" /usr/bin/python3 ;;
         postgresql:*) postgresql_has "${1#postgresql:}" ;;
+        script:*) "$scripts/${1#script:}" --obtainable 2>/dev/null ;;
         *)
-            echo "bootstrap: the table says \"$1\"; expected command:NAME, file:PATH, python:MODULE or postgresql:NAME" >&2
+            echo "bootstrap: the table says \"$1\"; expected command:NAME, file:PATH, python:MODULE, postgresql:NAME or script:NAME" >&2
             exit 70
             ;;
     esac
@@ -184,6 +197,15 @@ point_to_rustup() {
     else
         echo "bootstrap: cargo is missing: install Rust's stable toolchain with rustup, https://rustup.rs" >&2
     fi
+}
+
+# 1 if a script lacks something.
+point_to_what_scripts_lack() {
+    local script
+    for script in "${missing_scripts[@]}"; do
+        "$scripts/$script" --obtainable || true
+    done
+    ((${#missing_scripts[@]} == 0))
 }
 
 may_install() {

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 # The only programs a case may find, besides the fakes.
-real_programs=(bash sh cat chmod env grep ls mkdir rm sleep touch true)
+real_programs=(bash sh cat chmod dirname env grep ls mkdir rm sleep touch true)
 
 failures=0
 
@@ -33,6 +33,8 @@ main() {
     run_case package_that_does_not_bring_its_command_is_reported
     run_case python_module_is_asked_of_python
     run_case program_of_postgresql_is_looked_for_on_the_path_too
+    run_case what_no_package_brings_is_told_by_its_script
+    run_case kustomize_is_obtainable_where_it_is_or_where_go_is
     run_case missing_cargo_points_to_rustup
     run_case unknown_purpose_is_refused
     run_case table_in_the_script_is_well_formed
@@ -244,6 +246,50 @@ program_of_postgresql_is_looked_for_on_the_path_too() {
     expect_output ''
 }
 
+what_no_package_brings_is_told_by_its_script() {
+    local bootstrap=$case_dir/scripts/bootstrap.sh
+    mkdir -- "$case_dir/scripts"
+    cp -- "$here/bootstrap.sh" "$bootstrap"
+    table 'test script:tool.sh - tool any' 'test command:alpha pkg-a tool any'
+    apt_brings alpha
+    fake ../scripts/tool.sh '[ "$*" = --obtainable ]; echo "what to do about it" >&2; exit 1'
+    bootstrap test
+    expect_status 1
+    expect_in_output 'what to do about it'
+    expect_apt_calls 'noninteractive -q update
+noninteractive -q install -y --no-install-recommends pkg-a'
+    bootstrap demo
+    expect_status 0
+    fake ../scripts/tool.sh '[ "$*" = --obtainable ]'
+    bootstrap test
+    expect_status 0
+    expect_output ''
+}
+
+kustomize_is_obtainable_where_it_is_or_where_go_is() {
+    local bootstrap=$case_dir/scripts/kustomize.sh
+    mkdir -- "$case_dir/scripts"
+    cp -- "$here/kustomize.sh" "$bootstrap"
+    bootstrap --obtainable
+    expect_status 1
+    expect_in_output 'so is Go' 'https://go.dev/dl' 'KUSTOMIZE=path/to/kustomize'
+    # One that is too old is none.
+    fake kustomize 'echo "{Version:4.5.7 GitCommit:}"'
+    fake go 'test "$*" = "env GOVERSION" && echo go1.19.8'
+    bootstrap --obtainable
+    expect_status 1
+    expect_in_output 'too old to build it (go1.19.8)'
+    fake go 'test "$*" = "env GOVERSION" && echo go1.21.0'
+    bootstrap --obtainable
+    expect_status 0
+    expect_output ''
+    rm -- "$case_dir/bin/go"
+    fake kustomize 'echo v5.8.0'
+    bootstrap --obtainable
+    expect_status 0
+    expect_output ''
+}
+
 missing_cargo_points_to_rustup() {
     rm -- "$case_dir/bin/cargo"
     table 'demo command:sleep coreutils tool any'
@@ -265,8 +311,12 @@ table_in_the_script_is_well_formed() {
     while read -r purpose look_for package kind why; do
         lines=$((lines + 1))
         [[ $purpose =~ ^(demo|test|bench|fleet)$ ]] || fail "purpose: $purpose"
-        [[ $look_for =~ ^(command:[^/]+|file:/.+|python:[a-z_]+|postgresql:[a-z_]+)$ ]] || fail "look for: $look_for"
-        [[ $package =~ ^[a-z0-9][a-z0-9+.-]+$ ]] || fail "package: $package"
+        [[ $look_for =~ ^(command:[^/]+|file:/.+|python:[a-z_]+|postgresql:[a-z_]+|script:[a-z.-]+)$ ]] || fail "look for: $look_for"
+        if [[ $look_for == script:* ]]; then
+            [[ $package == - && -x $here/${look_for#script:} ]] || fail "$look_for: $package"
+        else
+            [[ $package =~ ^[a-z0-9][a-z0-9+.-]+$ ]] || fail "package: $package"
+        fi
         [[ $kind =~ ^(tool|service)$ ]] || fail "kind: $kind"
         [[ -n $why ]] || fail "$package has no reason"
     done < <(sed -n "/<<'TABLE'/,/^TABLE/p" "$bootstrap" | grep -v TABLE)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 #
 # Tests the manifests of k8s/ without a cluster: kustomize builds each overlay, lb accepts
-# its configuration, a backend starts with its settings and answers its probes, and
-# selectors, labels, ports, names and times fit each other.
+# its configuration, a backend starts with its settings and answers its probes, selectors,
+# labels, ports, names, rights and times fit each other, and the Prometheus Adapter's rule
+# says what the autoscaler is meant to hear.
 #
 #   LB_BIN, BACKEND_BIN   the programs to ask (the debug builds)
 set -euo pipefail
@@ -17,6 +18,10 @@ trap 'rm -rf -- "$work"' EXIT
 
 main() {
     local program python overlay
+    if ! command -v promtool >/dev/null; then
+        echo "test-k8s-manifests: promtool is missing: scripts/bootstrap.sh test" >&2
+        exit 1
+    fi
     for program in "$LB_BIN" "$BACKEND_BIN"; do
         if [[ ! -x $program ]]; then
             echo "test-k8s-manifests: $program is missing: cargo build -p lb -p backend" >&2
@@ -24,18 +29,18 @@ main() {
         fi
     done
     export MANIFESTS=$work/manifests TLS_DIRECTORY=$work/tls
-    mkdir -- "$MANIFESTS" "$TLS_DIRECTORY" "$work/monitored"
+    mkdir -- "$MANIFESTS" "$TLS_DIRECTORY"
     for overlay in k8s/overlays/*; do
         build "$overlay" "${overlay##*/}"
     done
-    monitored >"$work/monitored/kustomization.yaml"
-    build "$work/monitored" monitored
+    build_with monitored pod-monitor scale-by-requests
+    build_with by-dns discovery-by-dns
 
     certs/make-dev.sh >/dev/null
     cp -- certs/dev/api.pem "$TLS_DIRECTORY/tls.crt"
     cp -- certs/dev/api.key "$TLS_DIRECTORY/tls.key"
     python=$(scripts/python-with-yaml.sh)
-    "$python" -m unittest scripts/tests/test_k8s.py scripts/tests/test_k8s_programs.py
+    "$python" -m unittest scripts/tests/test_k8s{,_discovery,_scaling,_programs}.py
 }
 
 build() {
@@ -46,16 +51,23 @@ build() {
     fi
 }
 
-# The production overlay with its optional component. kustomize takes relative paths only.
-monitored() {
-    local to_k8s
-    to_k8s=$(realpath --relative-to="$work/monitored" k8s)
-    cat <<YAML
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [$to_k8s/overlays/production]
-components: [$to_k8s/components/pod-monitor]
-YAML
+# The production overlay under another name, with components. kustomize takes relative paths
+# only.
+build_with() {
+    local name=$1 to_k8s component
+    shift
+    mkdir -- "$work/$name"
+    to_k8s=$(realpath --relative-to="$work/$name" k8s)
+    {
+        echo 'apiVersion: kustomize.config.k8s.io/v1beta1'
+        echo 'kind: Kustomization'
+        echo "resources: [$to_k8s/overlays/production]"
+        echo 'components:'
+        for component in "$@"; do
+            echo "  - $to_k8s/components/$component"
+        done
+    } >"$work/$name/kustomization.yaml"
+    build "$work/$name" "$name"
 }
 
 fail() {

@@ -18,6 +18,10 @@ CONDITIONAL: dict[str, frozenset[str]] = {
     "lb_upstream_circuit_state": frozenset(["upstream"]),
     "lb_upstream_circuit_opened_total": frozenset(["upstream"]),
     "lb_dns_failures_total": frozenset(["upstream", "name"]),
+    "lb_kubernetes_endpoints": frozenset(["upstream", "namespace", "service", "state"]),
+    "lb_kubernetes_failures_total": frozenset(["upstream", "namespace", "service", "reason"]),
+    "lb_kubernetes_problem": frozenset(["upstream", "namespace", "service", "problem"]),
+    "lb_kubernetes_stale_since_timestamp_seconds": frozenset(["upstream", "namespace", "service"]),
 }
 
 # Labels with values that come when something happens; which ones cannot be told from one

@@ -13,6 +13,13 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMESPACE = "fastnext"
 
+# What the downward API gives to a pod of a made-up name, where nodes have no zones.
+FIELDS = {
+    "metadata.name": "{deployment}-7d4b9c6f5-x2x7q",
+    "metadata.namespace": NAMESPACE,
+    "metadata.labels['topology.kubernetes.io/zone']": "",
+}
+
 
 class Overlay:
     """The objects of one overlay."""
@@ -48,14 +55,21 @@ class Overlay:
         """The configuration of lb."""
         return yaml.safe_load(self.config("lb-config")["lb.yaml"])
 
+    def lb_by_dns(self) -> str:
+        """The same with the lines for DNS in place of those for the API server."""
+        lines = self.config("lb-config")["lb.yaml"].splitlines(keepends=True)
+        kept = [line for line in lines if "endpoints_from: { kubernetes:" not in line]
+        return "".join(kept).replace("# endpoints_from: { dns:", "endpoints_from: { dns:")
+
     def environment(self, deployment: dict) -> dict[str, str]:
-        """What its container gets, in a pod of a made-up name."""
+        """What its container gets."""
         values: dict[str, str] = {}
         for source in container(deployment).get("envFrom", []):
             values |= self.one("ConfigMap", source["configMapRef"]["name"])["data"]
         for variable in container(deployment).get("env", []):
-            if variable.get("valueFrom") == {"fieldRef": {"fieldPath": "metadata.name"}}:
-                values[variable["name"]] = name_of(deployment) + "-7d4b9c6f5-x2x7q"
+            if "valueFrom" in variable:
+                field = FIELDS[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+                values[variable["name"]] = field.format(deployment=name_of(deployment))
             else:
                 values[variable["name"]] = variable["value"]
         return values
@@ -93,6 +107,18 @@ def port_number(deployment: dict, port: str | int) -> int:
     if number not in known.values():
         raise KeyError(f"{name_of(deployment)} has no port {port}")
     return number
+
+
+def expanded(text: str, environment: dict[str, str]) -> str:
+    """A text of lb.yaml with the variables that it names, all of which have a default."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environment.get(found[1]) or found[2], text)
+
+
+def endpoint_pods(overlay: Overlay, upstream: dict) -> dict:
+    """The Deployment whose pods are the endpoints of an upstream of lb."""
+    service = overlay.one("Service", upstream["endpoints_from"]["kubernetes"]["service"])
+    (found,) = overlay.selected(service["spec"]["selector"])
+    return found
 
 
 def seconds(text: str) -> int:

@@ -6,6 +6,7 @@ BACKEND_BIN), and a directory with a tls.crt and a tls.key (TLS_DIRECTORY).
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import signal
@@ -29,19 +30,30 @@ PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 class Lb(unittest.TestCase):
-    def check(self, configuration: str) -> None:
+    def check(self, configuration: str, settings: Mapping[str, str] = {}) -> None:
+        """By hand, outside of any cluster; or with the settings of a pod."""
+        environment = {"TLS_DIRECTORY": os.environ["TLS_DIRECTORY"], **settings}
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "lb.yaml"
             path.write_text(configuration, encoding="utf-8")
             done = subprocess.run(
-                [os.environ["LB_BIN"], "check", "--config", path], capture_output=True, text=True, timeout=60
+                [os.environ["LB_BIN"], "check", "--config", path],
+                env=environment, capture_output=True, text=True, timeout=60,
             )
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             self.assertNotIn("warning:", done.stdout + done.stderr)
 
     def test_its_configuration_is_sound(self) -> None:
         for overlay in OVERLAYS:
-            self.check(overlay.config("lb-config")["lb.yaml"])
+            text = overlay.config("lb-config")["lb.yaml"]
+            self.check(text)
+            settings = overlay.environment(overlay.one("Deployment", "lb"))
+            self.check(text, settings)
+            self.check(text, settings | {"ZONE": "eu-1a"})
+
+    def test_it_is_sound_without_the_api_server_too(self) -> None:
+        for overlay in OVERLAYS:
+            self.check(overlay.lb_by_dns())
 
     def test_it_is_sound_with_the_proxy_protocol_too(self) -> None:
         for overlay in OVERLAYS:
@@ -141,7 +153,7 @@ class Together(unittest.TestCase):
         overlay = OVERLAYS[0]
         api, web = (overlay.one("Deployment", name) for name in ("backend-api", "frontend"))
         with running(overlay, api) as backend, running(overlay, web) as frontend, balancer(
-            overlay, {"backend-headless:8000": backend, "frontend-headless:3000": frontend}
+            overlay, {"backend-api": backend, "frontend": frontend}
         ) as (http, https, status):
             for path in ("/healthz", "/readyz", "/metrics"):
                 self.assertEqual(ask(f"http://{status}{path}")[0], 200, path)
@@ -166,6 +178,18 @@ class Together(unittest.TestCase):
             self.assertIn("cause: no_route", body)
             answer, headers, _ = ask(f"http://{http}/a?b=c")
             self.assertEqual((answer, headers["Location"]), (301, "https://127.0.0.1/a?b=c"))
+
+    def test_without_an_api_server_lb_is_not_ready_and_says_why(self) -> None:
+        overlay = OVERLAYS[0]
+        with balancer(overlay, {}, ready=503) as (_, _, status):
+            self.assertEqual(ask(f"http://{status}/healthz")[0], 200)
+            missing = {"fastnext/backend-api", "fastnext/frontend"}
+            deadline = time.monotonic() + 10
+            while missing and time.monotonic() < deadline:
+                code, _, body = ask(f"http://{status}/readyz")
+                self.assertEqual(code, 503, body)
+                missing = {name for name in missing if not any(name in one for one in json.loads(body)["problems"])}
+            self.assertEqual(missing, set(), body)
 
 
 def bind_port(address: str) -> int:
@@ -226,26 +250,34 @@ def running(overlay: Overlay, deployment: dict, nowhere: bool = False) -> Iterat
 
 
 @contextlib.contextmanager
-def balancer(overlay: Overlay, endpoints: dict[str, str]) -> Iterator[list[str]]:
-    """lb, when it is ready, with other addresses of endpoints and free ports on loopback.
-    Gives the addresses of http, https and status."""
+def balancer(overlay: Overlay, services: dict[str, str], ready: int = 200) -> Iterator[list[str]]:
+    """lb, when it says that it is `ready`, with addresses in place of Services and free ports
+    on loopback. There is no API server. Gives the addresses of http, https and status."""
     text = overlay.config("lb-config")["lb.yaml"]
+    for service, address in services.items():
+        asks = r"endpoints_from: \{ kubernetes: \{.* service: " + service + r", .*"
+        text, count = re.subn(asks, f'endpoints: [{{ address: "{address}" }}]', text)
+        if count != 1:
+            raise ValueError(f"{service} is not once in lb.yaml")
     numbers = subprocess.run(
         [sys.executable, ROOT / "loadtests/free_ports.py", "3"], capture_output=True, text=True, check=True
     ).stdout.split()
     addresses = [f"127.0.0.1:{number}" for number in numbers]
-    for old, new in [*endpoints.items(), *zip(("0.0.0.0:8080", "0.0.0.0:8443", "0.0.0.0:9900"), addresses)]:
+    for old, new in zip(("0.0.0.0:8080", "0.0.0.0:8443", "0.0.0.0:9900"), addresses, strict=True):
         if text.count(old) != 1:
             raise ValueError(f"{old} is not once in lb.yaml")
         text = text.replace(old, new)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "lb.yaml"
         path.write_text(text, encoding="utf-8")
-        with process([os.environ["LB_BIN"], "run", "--config", str(path)], os.environ, signal.SIGINT) as (started, log):
+        # Where no kubeconfig is.
+        environment = {"HOME": directory, "TLS_DIRECTORY": os.environ["TLS_DIRECTORY"]}
+        command = [os.environ["LB_BIN"], "run", "--config", str(path)]
+        with process(command, environment, signal.SIGINT) as (started, log):
             deadline = time.monotonic() + 30
             while True:
                 with contextlib.suppress(OSError):
-                    if ask(f"http://{addresses[2]}/readyz")[0] == 200:
+                    if ask(f"http://{addresses[2]}/readyz")[0] == ready:
                         break
                 if started.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"lb did not get ready: {log()}")

@@ -5,11 +5,13 @@
 //! are `upstream`'s business. Names neither Pingora nor tokio.
 
 mod ring;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::time::Instant;
 
-pub use ring::Ring;
+use ring::Ring;
 pub use turns::Turn;
 
 /// What a picker sees of an endpoint.
@@ -39,26 +41,47 @@ pub enum Algorithm {
 impl Algorithm {
     /// A picker among these endpoints, each with its stable name and its weight.
     pub fn picker<'e>(self, endpoints: impl Iterator<Item = (&'e str, u32)> + Clone) -> Picker {
-        match self {
-            Self::LeastConnections => Picker::LeastConnections,
-            Self::RoundRobin => Picker::RoundRobin,
-            Self::Random => Picker::Random,
-            Self::Hash => Picker::Hash(Ring::new(endpoints)),
+        let mut weights = endpoints.clone().map(|(_, weight)| weight);
+        let first = weights.next();
+        Picker {
+            // By chance all are alike only if their weights are.
+            by_sample: endpoints.clone().count() > MANY
+                && weights.all(|other| Some(other) == first),
+            kind: match self {
+                Self::LeastConnections => Kind::LeastConnections,
+                Self::RoundRobin => Kind::RoundRobin,
+                Self::Random => Kind::Random,
+                Self::Hash => Kind::Hash(Ring::new(endpoints)),
+            },
         }
     }
 }
 
+/// Among more endpoints than this, if their weights are the same, a picker chooses from a
+/// sample: looking at each of a thousand for every request costs more than all the rest of
+/// it. The best of 32 by chance is as good as the best of all, for all that a client can tell
+/// (Mitzenmacher, "The Power of Two Choices", has it for two).
+const MANY: usize = 64;
+
+/// As many endpoints are in a sample.
+const SAMPLE: usize = 32;
+
+/// As many are looked at to find those that are available; if none of them is, at all.
+const LOOKS: usize = 4 * SAMPLE;
+
 /// How an endpoint is chosen.
 #[derive(Debug, Default)]
-pub enum Picker {
+pub struct Picker {
+    kind: Kind,
+    by_sample: bool,
+}
+
+#[derive(Debug, Default)]
+enum Kind {
     #[default]
-    /// Fewest exchanges in flight by weight; ties by turns.
     LeastConnections,
-    /// Smooth weighted turns.
     RoundRobin,
-    /// By chance, by weight.
     Random,
-    /// By the key, on a ring.
     Hash(Ring),
 }
 
@@ -75,20 +98,63 @@ impl Picker {
         key: u64,
         now: Instant,
     ) -> Option<usize> {
-        match self {
-            Self::LeastConnections => least_connections(slots, available, now),
-            Self::RoundRobin => turns::next(slots, available, now),
-            Self::Random => weighted_random(slots, available, random, now),
-            Self::Hash(ring) => {
-                ring.find(key, |index| slots.get(index).is_some_and(|slot| available(index, slot)))
+        if let Kind::Hash(ring) = &self.kind {
+            return ring
+                .find(key, |index| slots.get(index).is_some_and(|slot| available(index, slot)));
+        }
+        if self.by_sample {
+            let (sample, count) = sample(slots, &available, random);
+            let found = sample[..count].iter().map(|index| (*index, &slots[*index]));
+            // Other bits than those that the sample was drawn by.
+            if let Some(index) = self.choose(found, random.rotate_left(24), now) {
+                return Some(index);
             }
+        }
+        let all = slots.iter().enumerate();
+        self.choose(all.filter(|(index, slot)| available(*index, slot)), random, now)
+    }
+
+    fn choose<'s, S: Slot + 's>(
+        &self,
+        candidates: impl Iterator<Item = (usize, &'s S)> + Clone,
+        random: u64,
+        now: Instant,
+    ) -> Option<usize> {
+        match &self.kind {
+            Kind::LeastConnections => least_connections(candidates, now),
+            Kind::RoundRobin => turns::next(candidates, now),
+            Kind::Random | Kind::Hash(_) => weighted_random(candidates, random, now),
         }
     }
 }
 
-fn least_connections<S: Slot>(
+/// Endpoints that are available, each as likely as any other.
+fn sample<S>(
     slots: &[S],
     available: impl Fn(usize, &S) -> bool,
+    random: u64,
+) -> ([usize; SAMPLE], usize) {
+    let (mut sample, mut count) = ([0; SAMPLE], 0);
+    let below = |bits: u64, most: usize| ((bits & 0xffff_ffff) * most as u64 >> 32) as usize;
+    // By steps of any length, those that lie together are as seldom in one sample as
+    // any others.
+    let mut index = below(random >> 32, slots.len());
+    let step = 1 + below(random, slots.len() - 1);
+    for _ in 0..LOOKS {
+        if available(index, &slots[index]) {
+            sample[count] = index;
+            count += 1;
+            if count == SAMPLE {
+                break;
+            }
+        }
+        index = (index + step) % slots.len();
+    }
+    (sample, count)
+}
+
+fn least_connections<'s, S: Slot + 's>(
+    candidates: impl Iterator<Item = (usize, &'s S)> + Clone,
     now: Instant,
 ) -> Option<usize> {
     // Load is in_flight / weight; compared by cross-multiplication, as nginx does.
@@ -96,10 +162,7 @@ fn least_connections<S: Slot>(
     let mut least: Option<(u64, u64)> = None;
     let mut first = None;
     let mut ties = 0;
-    for (index, slot) in slots.iter().enumerate() {
-        if !available(index, slot) {
-            continue;
-        }
+    for (index, slot) in candidates.clone() {
         let load = (u64::from(slot.in_flight()), u64::from(slot.weight(now)));
         match least {
             Some(least) if lighter(least, load) => {}
@@ -117,158 +180,30 @@ fn least_connections<S: Slot>(
     }
     // Counters move while we look: if nobody is level any more, the first
     // one found is as good.
-    let level = |index: usize, slot: &S| {
+    let level = |(_, slot): &(usize, &S)| {
         let load = (u64::from(slot.in_flight()), u64::from(slot.weight(now)));
-        available(index, slot) && !lighter(load, least) && !lighter(least, load)
+        !lighter(load, least) && !lighter(least, load)
     };
-    turns::next(slots, level, now).or(first)
+    turns::next(candidates.filter(level), now).or(first)
 }
 
-fn weighted_random<S: Slot>(
-    slots: &[S],
-    available: impl Fn(usize, &S) -> bool,
+fn weighted_random<'s, S: Slot + 's>(
+    candidates: impl Iterator<Item = (usize, &'s S)> + Clone,
     random: u64,
     now: Instant,
 ) -> Option<usize> {
-    let of = |index: usize, slot: &S| {
-        if available(index, slot) { u64::from(slot.weight(now)) } else { 0 }
-    };
-    let total: u64 = slots.iter().enumerate().map(|(index, slot)| of(index, slot)).sum();
-    if total == 0 {
-        return None;
-    }
+    let weights = candidates.map(|(index, slot)| (index, u64::from(slot.weight(now))));
+    let total: u64 = weights.clone().map(|(_, weight)| weight).sum();
     // The high half of the product is uniform below `total`.
     let mut rest = ((u128::from(random) * u128::from(total)) >> 64) as u64;
-    for (index, slot) in slots.iter().enumerate() {
-        let weight = of(index, slot);
+    let mut last = None;
+    for (index, weight) in weights {
         if rest < weight {
             return Some(index);
         }
         rest -= weight;
+        last = Some(index);
     }
-    // Availability changed between the two walks.
-    slots.iter().enumerate().find(|(index, slot)| available(*index, slot)).map(|(index, _)| index)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    struct Endpoint {
-        weight: u32,
-        in_flight: AtomicU32,
-        turn: Turn,
-    }
-
-    impl Slot for Endpoint {
-        fn weight(&self, _now: Instant) -> u32 {
-            self.weight
-        }
-        fn in_flight(&self) -> u32 {
-            self.in_flight.load(Ordering::Relaxed)
-        }
-        fn turn(&self) -> &Turn {
-            &self.turn
-        }
-    }
-
-    fn endpoints(weights: &[u32]) -> Vec<Endpoint> {
-        weights
-            .iter()
-            .map(|weight| Endpoint {
-                weight: *weight,
-                in_flight: AtomicU32::new(0),
-                turn: Turn::default(),
-            })
-            .collect()
-    }
-
-    fn sequence(picker: &Picker, slots: &[Endpoint], count: usize) -> Vec<usize> {
-        (0..count).map(|_| picker.pick(slots, |_, _| true, 0, 0, Instant::now()).unwrap()).collect()
-    }
-
-    #[test]
-    fn round_robin_is_smooth_and_weighted() {
-        // nginx's own example for 5:1:1.
-        let slots = endpoints(&[5, 1, 1]);
-        assert_eq!(sequence(&Picker::RoundRobin, &slots, 7), [0, 0, 1, 0, 2, 0, 0]);
-    }
-
-    #[test]
-    fn sequential_requests_spread_evenly_under_least_connections() {
-        let slots = endpoints(&[1, 1, 1]);
-        let picks = sequence(&Picker::LeastConnections, &slots, 300);
-        for index in 0..3 {
-            assert_eq!(picks.iter().filter(|pick| **pick == index).count(), 100);
-        }
-    }
-
-    #[test]
-    fn least_connections_follows_load_by_weight() {
-        let slots = endpoints(&[1, 2, 1]);
-        for _ in 0..400 {
-            let pick =
-                Picker::LeastConnections.pick(&slots, |_, _| true, 0, 0, Instant::now()).unwrap();
-            slots[pick].in_flight.fetch_add(1, Ordering::Relaxed);
-        }
-        let in_flight: Vec<u32> = slots.iter().map(Slot::in_flight).collect();
-        assert_eq!(in_flight, [100, 200, 100]);
-    }
-
-    #[test]
-    fn the_busy_endpoint_is_left_alone() {
-        let slots = endpoints(&[1, 1, 1]);
-        slots[1].in_flight.store(10, Ordering::Relaxed);
-        let picks = sequence(&Picker::LeastConnections, &slots, 100);
-        assert!(!picks.contains(&1));
-    }
-
-    #[test]
-    fn random_keeps_to_weights() {
-        let slots = endpoints(&[1, 2, 1]);
-        let mut counts = [0; 3];
-        for step in 0..4000u64 {
-            let random = step.wrapping_mul(u64::MAX / 4000);
-            counts[Picker::Random.pick(&slots, |_, _| true, random, 0, Instant::now()).unwrap()] +=
-                1;
-        }
-        assert!((counts[0] - 1000i32).abs() <= 2, "{counts:?}");
-        assert!((counts[1] - 2000i32).abs() <= 2, "{counts:?}");
-    }
-
-    #[test]
-    fn nobody_available_is_none_and_one_is_that_one() {
-        let slots = endpoints(&[1, 1]);
-        let ring = Ring::new([("a", 1), ("b", 1)].into_iter());
-        for picker in
-            [Picker::LeastConnections, Picker::RoundRobin, Picker::Random, Picker::Hash(ring)]
-        {
-            assert_eq!(picker.pick(&slots, |_, _| false, 7, 7, Instant::now()), None);
-            assert_eq!(picker.pick(&slots, |index, _| index == 1, 7, 7, Instant::now()), Some(1));
-        }
-    }
-
-    #[test]
-    fn turns_survive_contention() {
-        let slots = endpoints(&[1, 2, 1]);
-        let counts: Vec<AtomicU32> = (0..3).map(|_| AtomicU32::new(0)).collect();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..10_000 {
-                        let pick = Picker::RoundRobin
-                            .pick(&slots, |_, _| true, 0, 0, Instant::now())
-                            .unwrap();
-                        counts[pick].fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        let counts: Vec<u32> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        for (count, expected) in counts.iter().zip([10_000u32, 20_000, 10_000]) {
-            assert!(count.abs_diff(expected) < expected / 50, "{counts:?}");
-        }
-    }
+    // Availability changed between the two walks: anybody will do.
+    last
 }

@@ -11,14 +11,14 @@ const POINTS: u64 = 160;
 
 /// Points on a circle of 64 bits, in order.
 #[derive(Debug)]
-pub struct Ring {
+pub(super) struct Ring {
     points: Vec<(u64, u32)>,
 }
 
 impl Ring {
     /// A ring over endpoints, each with its stable name and its weight. The
     /// same list gives the same ring in every process.
-    pub fn new<'e>(endpoints: impl Iterator<Item = (&'e str, u32)> + Clone) -> Self {
+    pub(super) fn new<'e>(endpoints: impl Iterator<Item = (&'e str, u32)> + Clone) -> Self {
         let count = endpoints.clone().count() as u64;
         let total: u64 = endpoints.clone().map(|(_, weight)| u64::from(weight)).sum();
         let mut points = Vec::new();

@@ -14,27 +14,23 @@ use super::Slot;
 #[derive(Debug, Default)]
 pub struct Turn(AtomicI64);
 
-/// The next endpoint in turn, of those that are `available`.
-pub(super) fn next<S: Slot>(
-    slots: &[S],
-    available: impl Fn(usize, &S) -> bool,
+/// The next of these endpoints in turn.
+pub(super) fn next<'s, S: Slot + 's>(
+    candidates: impl Iterator<Item = (usize, &'s S)>,
     now: Instant,
 ) -> Option<usize> {
     let mut total = 0;
-    let mut best: Option<(usize, i64)> = None;
-    for (index, slot) in slots.iter().enumerate() {
-        if !available(index, slot) {
-            continue;
-        }
+    let mut best: Option<(usize, &S, i64)> = None;
+    for (index, slot) in candidates {
         let weight = i64::from(slot.weight(now));
         total += weight;
         // Relaxed: only the sums matter, nothing is published through them.
         let current = slot.turn().0.fetch_add(weight, Ordering::Relaxed) + weight;
-        if best.is_none_or(|(_, richest)| current > richest) {
-            best = Some((index, current));
+        if best.is_none_or(|(.., richest)| current > richest) {
+            best = Some((index, slot, current));
         }
     }
-    let (index, _) = best?;
-    slots[index].turn().0.fetch_sub(total, Ordering::Relaxed);
+    let (index, slot, _) = best?;
+    slot.turn().0.fetch_sub(total, Ordering::Relaxed);
     Some(index)
 }

@@ -11,6 +11,8 @@ mod line;
 mod problem;
 mod service;
 mod slices;
+#[cfg(test)]
+mod slices_tests;
 
 use std::fmt;
 use std::path::PathBuf;
