@@ -48,7 +48,7 @@ impl Tunnel {
     }
 
     /// Waits until it is closed.
-    pub async fn is_cut(mut self) {
+    pub async fn ends_early(mut self) {
         assert_eq!(self.connection.read_to_end().await, "");
     }
 }
@@ -86,13 +86,13 @@ impl Download {
     }
 
     /// Waits for the end, which the pod has been told to come to.
-    pub async fn is_whole(self) {
+    pub async fn ends_whole(self) {
         let rest = self.response.text().await.expect("it is not cut");
         assert!(rest.ends_with(LAST_PART), "{rest:?}");
     }
 
     /// Waits until it breaks off.
-    pub async fn is_cut(self) {
+    pub async fn ends_early(self) {
         let rest = self.response.text().await;
         assert!(rest.is_err(), "{rest:?}");
     }

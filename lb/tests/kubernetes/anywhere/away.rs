@@ -1,6 +1,6 @@
 //! The API server goes away, and comes back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::load::Load;
 use crate::pods::Pod;
@@ -37,6 +37,10 @@ async fn what_is_known_stays_and_changes_arrive_afterwards() {
     // It stays since then, however often it is tried.
     let failures = lb.metric("lb_kubernetes_failures_total", &[]).await;
     while lb.metric("lb_kubernetes_failures_total", &[]).await < failures + 2.0 {
+        load.goes_on(100).await;
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < scene.cluster.outage() {
         load.goes_on(100).await;
     }
     assert_eq!(lb.metric(STALE_SINCE, &[]).await, since);

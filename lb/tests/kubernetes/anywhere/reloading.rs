@@ -52,7 +52,7 @@ async fn services_come_and_go_and_who_stays_keeps_its_counters() {
     assert_eq!(requests(&lb, fixed).await + requests(&lb, pod).await, before);
 
     // Only the Service, and then another one too.
-    lb.reload(&scene.yaml(&"")).await;
+    lb.reload(&scene.yaml("")).await;
     endpoints_become(&lb, 1).await;
     let counted = requests(&lb, pod).await;
     answers(&lb, &[pod]).await;

@@ -65,7 +65,7 @@ async fn three_pods_become_twenty_and_three_again_and_no_request_fails() {
     }
     tunnel.echoes("until I am done").await;
     leaving.iter().for_each(Pod::finish);
-    download.is_whole().await;
+    download.ends_whole().await;
     drop(tunnel);
     for pod in leaving {
         pod.end().await;

@@ -112,10 +112,10 @@ async fn what_they_have_goes_on_until_the_drain_timeout_after_they_have_gone() {
     endpoints_become(&lb, 1).await;
     let gone = Instant::now();
     tunnel.echoes("a little longer").await;
-    tunnel.is_cut().await;
+    tunnel.ends_early().await;
     // It has gone from the slices before we knew.
     assert!(gone.elapsed().as_millis() >= 1500, "{:?}", gone.elapsed());
-    download.is_cut().await;
+    download.ends_early().await;
     for target in ["/tunnel", "/download"] {
         let is_cut =
             |line: &serde_json::Value| line["target"] == target && line["cause"] == "drain_timeout";

@@ -11,6 +11,7 @@ mod stub;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -172,6 +173,15 @@ impl Cluster {
         match &self.kind {
             Kind::Stub(stub) => stub.renew(&self.namespace, name),
             Kind::Real(real) => real.renew(name).await,
+        }
+    }
+
+    /// How long the API server is to be away where that is tried: a minute with a real one;
+    /// this process has nothing that would be different after a minute.
+    pub fn outage(&self) -> Duration {
+        match self.kind {
+            Kind::Stub(_) => Duration::from_secs(3),
+            Kind::Real(_) => Duration::from_secs(60),
         }
     }
 
