@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use crate::api::{ApiServer, Fault, Order, Refusal, Verb};
 use crate::load::Load;
 use crate::pods::Pod;
@@ -85,13 +87,14 @@ async fn it_hangs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_with_something_else() {
     let refusal = |code, reason| Fault::Refuse(Refusal::new(code, reason, "not now"));
-    for (fault, problem) in [
+    let cases = [
         (Fault::Cut, "unreachable"),
         (refusal(500, "InternalError"), "refused"),
         (refusal(429, "TooManyRequests"), "refused"),
         (refusal(503, "ServiceUnavailable"), "refused"),
         (refusal(404, "NotFound"), "refused"),
-    ] {
+    ];
+    join_all(cases.map(async |(fault, problem)| {
         let known = Known::new().await;
         known.fail(&fault);
         known.api().order(Order::Cut);
@@ -104,21 +107,25 @@ async fn it_answers_with_something_else() {
         known.is_not_felt().await;
         known.mend();
         known.recovers().await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_has_something_else_in_it() {
     let status = Refusal::new(500, "InternalError", "etcd has no leader").status();
     let error = serde_json::json!({ "type": "ERROR", "object": status });
-    for line in ["<html>\n", "{\"type\":\"ADDED\"}\n", "\n\n", "{", &format!("{error}\n")] {
+    let error = format!("{error}\n");
+    let lines = ["<html>\n", "{\"type\":\"ADDED\"}\n", "\n\n", "{", &error];
+    join_all(lines.map(async |line| {
         let known = Known::new().await;
         known.api().order(Order::Say(line.to_owned()));
         known.is_not_felt().await;
         known.api().order(Order::End);
         known.is_not_felt().await;
         known.recovers().await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +165,7 @@ async fn watches_that_end_at_once_are_not_begun_without_a_rest() {
 async fn failures_are_not_repeated_without_a_rest() {
     let gone = Refusal::new(410, "Expired", "too old resource version");
     let broken = Refusal::new(500, "InternalError", "no");
-    for (verb, fault) in [
+    let cases = [
         (Verb::List, Fault::Refuse(broken.clone())),
         (Verb::List, Fault::Cut),
         (Verb::List, Fault::Garbage),
@@ -168,7 +175,8 @@ async fn failures_are_not_repeated_without_a_rest() {
         (Verb::Watch, Fault::Refuse(gone.clone())),
         (Verb::Watch, Fault::Error(broken)),
         (Verb::Watch, Fault::Error(gone)),
-    ] {
+    ];
+    join_all(cases.map(async |(verb, fault)| {
         let scene = Scene::on_stub().await;
         let pods = scene.pods(1..=1).await;
         scene.publish_ready(&pods).await;
@@ -182,7 +190,8 @@ async fn failures_are_not_repeated_without_a_rest() {
         assert!(rate < 6.0, "{verb:?} {fault:?}: {rate} requests a second");
         let expected = if verb == Verb::List { 503 } else { 200 };
         assert_eq!(ask(&lb).await.0, expected, "{verb:?} {fault:?}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
