@@ -1,0 +1,22 @@
+//! Endpoints from Kubernetes: a real `lb`, real backends, and an API server.
+//!
+//! The API server is one in this process (`api`), or a real one for `anywhere`: see
+//! `cluster`. What only the one in this process can do is in `stub_only`.
+
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used)]
+
+mod anywhere;
+mod api;
+mod checking;
+mod cluster;
+mod kubeconfig;
+mod load;
+mod pods;
+mod scene;
+mod slices;
+mod stays;
+mod stub_only;
+
+#[path = "../e2e/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "shared with the tests in e2e")]
+mod support;
