@@ -66,8 +66,11 @@ const MANY: usize = 64;
 /// As many endpoints are in a sample.
 const SAMPLE: usize = 32;
 
-/// As many are looked at to find those that are available; if none of them is, at all.
+/// As many are looked at to find those that are available.
 const LOOKS: usize = 4 * SAMPLE;
+
+/// With fewer found, a sample says little, and all are looked at.
+const ENOUGH: usize = 8;
 
 /// How an endpoint is chosen.
 #[derive(Debug, Default)]
@@ -104,10 +107,10 @@ impl Picker {
         }
         if self.by_sample {
             let (sample, count) = sample(slots, &available, random);
-            let found = sample[..count].iter().map(|index| (*index, &slots[*index]));
-            // Other bits than those that the sample was drawn by.
-            if let Some(index) = self.choose(found, random.rotate_left(24), now) {
-                return Some(index);
+            if count >= ENOUGH {
+                let found = sample[..count].iter().map(|index| (*index, &slots[*index]));
+                // Other bits than those that the sample was drawn by.
+                return self.choose(found, random.rotate_left(24), now);
             }
         }
         let all = slots.iter().enumerate();
@@ -139,7 +142,11 @@ fn sample<S>(
     // By steps of any length, those that lie together are as seldom in one sample as
     // any others.
     let mut index = below(random >> 32, slots.len());
-    let step = 1 + below(random, slots.len() - 1);
+    let mut step = 1 + below(random, slots.len() - 1);
+    while gcd(step, slots.len()) != 1 {
+        // It would come back before it has seen all.
+        step = 1 + step % (slots.len() - 1);
+    }
     for _ in 0..LOOKS {
         if available(index, &slots[index]) {
             sample[count] = index;
@@ -151,6 +158,13 @@ fn sample<S>(
         index = (index + step) % slots.len();
     }
     (sample, count)
+}
+
+fn gcd(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 fn least_connections<'s, S: Slot + 's>(

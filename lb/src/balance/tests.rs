@@ -180,6 +180,33 @@ fn among_many_the_busy_are_left_alone() {
     assert_eq!(counts_of(Algorithm::LeastConnections, &slots, 10_000, |_| true, false)[3], 0);
 }
 
+#[test]
+fn a_sample_has_nobody_twice() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for count in [65, 72, 96, 100, 120, 210, 1000] {
+        let slots = endpoints(&vec![1; count]);
+        for _ in 0..200 {
+            let (sample, found) = sample(&slots, |_, _| true, random.u64(..));
+            let mut distinct = sample[..found].to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert_eq!(distinct.len(), SAMPLE, "of {count}");
+        }
+    }
+}
+
+/// Too few to draw from: all are looked at, and the best of them is taken.
+#[test]
+fn among_many_the_few_that_are_left_are_all_compared() {
+    let slots = endpoints(&vec![1; 1000]);
+    for index in 0..10 {
+        slots[index * 100].in_flight.store(index as u32, Ordering::Relaxed);
+    }
+    let left = |index: usize| index % 100 == 0;
+    let counts = counts_of(Algorithm::LeastConnections, &slots, 1000, left, false);
+    assert_eq!(counts[0], 1000);
+}
+
 /// As after the loss of a zone: those that are left lie together, or beside a gap.
 #[test]
 fn among_many_gaps_do_not_matter() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::Context;
 use crate::config::{self, EndpointsFrom, Path, Step};
 use crate::upstream::{EndpointRules, ServiceRef, Shared, Source, Tier};
-use crate::values::{EndpointAddress, HostName};
+use crate::values::{EndpointAddress, HostName, ServicePort};
 
 /// The sources of an upstream, in written order: what is known beforehand first.
 pub(super) fn sources(
@@ -51,7 +51,11 @@ pub(super) fn sources(
                         "this port goes with dns; that of a Service stands under kubernetes",
                     );
                 }
-                let service = service_ref(service);
+                let Some(service) = service_ref(service) else {
+                    let what = "a port is a name, or a number from 1 to 65535";
+                    context.error(path.join("kubernetes").join("port"), what);
+                    continue;
+                };
                 if !services.insert(service.clone()) {
                     let what = format!("{service} is already a source of this upstream");
                     context.error(path.join("kubernetes"), what);
@@ -124,13 +128,17 @@ pub(super) fn is_limited(written: &config::Upstream) -> bool {
     known.chain(found(written).iter().map(|from| from.max_connections)).any(|most| most.is_some())
 }
 
-fn service_ref(written: &config::Service) -> ServiceRef {
+fn service_ref(written: &config::Service) -> Option<ServiceRef> {
     let config::Service { namespace, service, port } = written;
-    ServiceRef {
-        namespace: namespace.as_str().into(),
-        name: service.as_str().into(),
-        port: port.clone(),
-    }
+    let port = match port {
+        // `${PORT}` is text. The name of a port has a letter.
+        ServicePort::Name(name) if name.as_str().bytes().all(|byte| byte.is_ascii_digit()) => {
+            ServicePort::Number(name.as_str().parse().ok().filter(|number| *number > 0)?)
+        }
+        port => port.clone(),
+    };
+    let (namespace, name) = (namespace.as_str().into(), service.as_str().into());
+    Some(ServiceRef { namespace, name, port })
 }
 
 fn named(name: &HostName, port: u16) -> EndpointAddress {

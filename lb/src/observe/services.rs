@@ -23,7 +23,8 @@ pub struct ServiceGauges {
 impl ServiceGauges {
     /// Gauges over what `source` has at each scrape.
     pub fn new(source: Arc<dyn SnapshotSource>) -> prometheus::Result<Self> {
-        let labels = |more: &[&'static str]| [&["upstream", "namespace", "service"], more].concat();
+        let labels =
+            |more: &[&'static str]| [&["upstream", "namespace", "service", "port"], more].concat();
         let gauge = |name: &str, help: &str, more: &[&'static str]| {
             IntGaugeVec::new(Opts::new(name, help), &labels(more))
         };
@@ -67,8 +68,9 @@ impl ServiceGauges {
 
     fn set(&self, upstream: &str, service: &Service) {
         let of = service.of();
-        let labels: [&str; 3] = [upstream, &of.namespace, &of.name];
-        let with = |last: &'static str| [labels[0], labels[1], labels[2], last];
+        let port = of.port.to_string();
+        let labels: [&str; 4] = [upstream, &of.namespace, &of.name, &port];
+        let with = |last: &'static str| [labels[0], labels[1], labels[2], labels[3], last];
         let ServiceStatus { up, stale_since, counts, problem, failures } = service.status();
         self.up.with_label_values(&labels).set(i64::from(up));
         let since = stale_since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
@@ -79,12 +81,14 @@ impl ServiceGauges {
             ("terminating", counts.terminating),
             ("not_ready", counts.not_ready),
         ] {
-            self.endpoints.with_label_values(&with(state)).add(count as i64);
+            self.endpoints.with_label_values(&with(state)).set(count as i64);
         }
         let problem = problem.map(|problem| problem.reason());
-        for (reason, count) in SERVICE_PROBLEMS.into_iter().zip(failures) {
+        for reason in SERVICE_PROBLEMS {
             let is_present = problem == Some(reason);
-            self.problem.with_label_values(&with(reason)).add(i64::from(is_present));
+            self.problem.with_label_values(&with(reason)).set(i64::from(is_present));
+        }
+        for (reason, count) in failures {
             self.failures.with_label_values(&with(reason)).inc_by(count);
         }
     }

@@ -94,7 +94,11 @@ impl Upstream {
         // Those that leave are nobody to rely on.
         let stays = |endpoint: &&Endpoint| endpoint.rules.tier != Tier::Leaving;
         let staying = members.endpoints.iter().filter(stays).count();
-        let ejected = members.endpoints.iter().filter(|endpoint| endpoint.state.is_ejected(now));
+        let ejected = members
+            .endpoints
+            .iter()
+            .filter(stays)
+            .filter(|endpoint| endpoint.state.is_ejected(now));
         let share = 100 - usize::from(self.passive.min_healthy_percent.min(100));
         // The only endpoint is never taken out, whatever the percentage.
         let most = (staying * share / 100).min(staying.saturating_sub(1));

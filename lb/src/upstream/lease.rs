@@ -137,8 +137,13 @@ impl Upstream {
             &|state| !state.is_ejected(now),
             &|_| true,
         ];
+        // The last two are for those that have been tried.
+        let preferences = if tried.is_empty() { &preferences[..2] } else { &preferences[..] };
         for preferred in preferences {
             let of_tier = |tier: Tier| {
+                if !members.have(tier) {
+                    return None;
+                }
                 self.pick(members, placement, |Endpoint { state, rules, .. }| {
                     rules.tier == tier && preferred(state)
                 })

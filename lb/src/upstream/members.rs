@@ -19,6 +19,8 @@ pub struct Members {
     pub picker: Picker,
     /// Whether some of them can be full.
     pub(super) is_limited: bool,
+    /// Which tiers some of them are of.
+    tiers: [bool; 4],
 }
 
 /// An endpoint in an upstream: its weight here, and its shared state.
@@ -81,7 +83,14 @@ impl Members {
         let names = endpoints.iter().map(|endpoint| (&**endpoint.state.label(), endpoint.weight));
         let picker = algorithm.picker(names);
         let is_limited = endpoints.iter().any(|endpoint| endpoint.rules.max_connections.is_some());
-        Self { endpoints, picker, is_limited }
+        let mut tiers = [false; 4];
+        endpoints.iter().for_each(|endpoint| tiers[endpoint.rules.tier as usize] = true);
+        Self { endpoints, picker, is_limited, tiers }
+    }
+
+    /// Whether some of them are of a tier.
+    pub(super) fn have(&self, tier: Tier) -> bool {
+        self.tiers[tier as usize]
     }
 
     /// Tells its endpoints from others.
@@ -191,29 +200,18 @@ impl Slot for Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::time::{Duration, Instant};
 
-    use super::super::dns::testing;
-    use super::super::{Lease, Placement, Tried};
+    use super::super::testing::{self, arrange, labels, state};
+    use super::super::{Lease, Placement, Tried, dns};
     use super::*;
-    use crate::compile::compile_text;
     use crate::snapshot::Registry;
 
     const CHECKED: &str = ", health_check: { path: / }";
 
     fn upstream(registry: &Registry, endpoints: &str, more: &str) -> Arc<Upstream> {
-        let yaml = format!(
-            r#"
-version: 1
-listeners: {{ http: {{ bind: ["127.0.0.1:80"] }} }}
-upstreams: {{ api: {{ balance: round_robin, endpoints: [{endpoints}]{more} }} }}
-virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstream: api }}] }}]
-"#
-        );
-        let compiled = compile_text(&yaml, Path::new("."), &|_| None, registry);
-        assert!(!compiled.has_errors(), "{:#?}", compiled.problems);
-        Arc::clone(&compiled.snapshot.unwrap().upstreams[0])
+        let content = format!("balance: round_robin, endpoints: [{endpoints}]{more}");
+        testing::upstream(registry, &content)
     }
 
     fn named(registry: &Registry, more: &str) -> Arc<Upstream> {
@@ -222,23 +220,8 @@ virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstre
 
     /// The name has these addresses now.
     fn resolve(upstream: &Upstream, addresses: &str) {
-        testing::resolve(&upstream.names()[0], addresses, Duration::from_secs(1));
+        dns::testing::resolve(&upstream.names()[0], addresses, Duration::from_secs(1));
         arrange(upstream);
-    }
-
-    fn arrange(upstream: &Upstream) {
-        upstream.arrange(&upstream.members().endpoints);
-    }
-
-    fn labels(upstream: &Upstream) -> Vec<String> {
-        let members = upstream.members();
-        members.endpoints.iter().map(|endpoint| endpoint.state.label().to_string()).collect()
-    }
-
-    fn state(upstream: &Upstream, label: &str) -> Arc<EndpointState> {
-        let members = upstream.members();
-        let found = members.endpoints.iter().find(|endpoint| &**endpoint.state.label() == label);
-        Arc::clone(&found.unwrap_or_else(|| panic!("no {label} in {members:?}")).state)
     }
 
     fn lease(upstream: &Upstream, tried: &Tried) -> Option<Lease> {

@@ -34,6 +34,8 @@ mod registry;
 mod services_tests;
 mod slow_start;
 mod source;
+#[cfg(test)]
+mod testing;
 mod window;
 
 pub use breaker::{Breaker, BreakerSettings, CircuitOpen, CircuitState, Probe};

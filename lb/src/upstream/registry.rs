@@ -35,7 +35,7 @@ pub struct Shared {
     pub header_keys: RandomState,
     /// By where connections go. There are several for one target if it is called by
     /// several names.
-    endpoints: Mutex<HashMap<Target, Vec<Weak<EndpointState>>>>,
+    endpoints: Mutex<Known>,
     names: Mutex<HashMap<Arc<str>, Weak<DnsName>>>,
     services: Mutex<HashMap<ServiceRef, Weak<Service>>>,
     /// Retries against requests.
@@ -52,6 +52,28 @@ pub struct Shared {
     requests_left: AtomicU64,
     /// Idle connections that the lane keeps, over all workers.
     idle: Arc<CachePadded<AtomicUsize>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    states: HashMap<Target, Vec<Weak<EndpointState>>>,
+    /// With so many, those that nobody holds are looked for again.
+    sweep_at: usize,
+}
+
+impl Known {
+    /// Forgets those that nobody holds, each time there are twice as many: not for each
+    /// that comes.
+    fn sweep(&mut self) {
+        if self.states.len() < self.sweep_at {
+            return;
+        }
+        self.states.retain(|_, states| {
+            states.retain(|state| state.strong_count() > 0);
+            !states.is_empty()
+        });
+        self.sweep_at = (2 * self.states.len()).max(64);
+    }
 }
 
 impl Shared {
@@ -84,15 +106,12 @@ impl Shared {
         target: &Target,
     ) -> Arc<EndpointState> {
         let mut endpoints = self.endpoints.lock();
-        let known = endpoints.get(target).map_or(&[][..], Vec::as_slice);
+        let known = endpoints.states.get(target).map_or(&[][..], Vec::as_slice);
         let known: Vec<_> = known.iter().filter_map(Weak::upgrade).collect();
         if let Some(same) = known.iter().find(|state| state.address() == address) {
             return Arc::clone(same);
         }
-        endpoints.retain(|_, states| {
-            states.retain(|state| state.strong_count() > 0);
-            !states.is_empty()
-        });
+        endpoints.sweep();
         let upstream = Arc::clone(&self.upstream);
         let alike = known.last().map(|alike| &**alike);
         let state = Arc::new(EndpointState::new(upstream, address.clone(), target.clone(), alike));
@@ -100,7 +119,9 @@ impl Shared {
             // It is new to an upstream that takes requests already.
             state.health.come_back(Instant::now());
         }
-        endpoints.entry(target.clone()).or_default().push(Arc::downgrade(&state));
+        let states = endpoints.states.entry(target.clone()).or_default();
+        states.retain(|state| state.strong_count() > 0);
+        states.push(Arc::downgrade(&state));
         state
     }
 
@@ -168,7 +189,7 @@ impl Shared {
     /// Exchanges in flight at endpoints that have left.
     pub fn draining(&self) -> u32 {
         let endpoints = self.endpoints.lock();
-        let known = endpoints.values().flatten().filter_map(Weak::upgrade);
+        let known = endpoints.states.values().flatten().filter_map(Weak::upgrade);
         known.filter(|state| state.is_retired()).map(|state| state.in_flight()).sum()
     }
 

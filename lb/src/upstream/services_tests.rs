@@ -1,27 +1,12 @@
 //! Pods of Services as endpoints: who takes requests while they come and go.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::kubernetes::testing;
-use super::{EndpointState, Lease, Placement, Service, Tried, Unavailable, Upstream};
-use crate::compile::compile_text;
+use super::kubernetes::testing::list as set;
+use super::testing::{arrange, labels, state, upstream};
+use super::{Lease, Placement, Service, Tried, Unavailable, Upstream};
 use crate::snapshot::Registry;
-
-fn upstream(registry: &Registry, content: &str) -> Arc<Upstream> {
-    let yaml = format!(
-        r#"
-version: 1
-listeners: {{ http: {{ bind: ["127.0.0.1:80"] }} }}
-upstreams: {{ api: {{ {content} }} }}
-virtual_hosts: [{{ hosts: ["*"], routes: [{{ match: {{ path_prefix: / }}, upstream: api }}] }}]
-"#
-    );
-    let compiled = compile_text(&yaml, Path::new("."), &|_| None, registry);
-    assert!(!compiled.has_errors(), "{:#?}", compiled.problems);
-    Arc::clone(&compiled.snapshot.unwrap().upstreams[0])
-}
 
 const SERVICE: &str = "kubernetes: { namespace: a, service: b, port: c }";
 
@@ -35,19 +20,8 @@ fn service(upstream: &Upstream) -> &Arc<Service> {
 
 /// The Service has these pods now.
 fn list(upstream: &Upstream, pods: &str) {
-    testing::list(service(upstream), pods);
-    upstream.arrange(&upstream.members().endpoints);
-}
-
-fn labels(upstream: &Upstream) -> Vec<String> {
-    let members = upstream.members();
-    members.endpoints.iter().map(|endpoint| endpoint.state.label().to_string()).collect()
-}
-
-fn state(upstream: &Upstream, label: &str) -> Arc<EndpointState> {
-    let members = upstream.members();
-    let found = members.endpoints.iter().find(|endpoint| &**endpoint.state.label() == label);
-    Arc::clone(&found.unwrap_or_else(|| panic!("no {label} in {members:?}")).state)
+    set(service(upstream), pods);
+    arrange(upstream);
 }
 
 fn lease_after(upstream: &Upstream, tried: &Tried) -> Result<Lease, Unavailable> {
@@ -145,7 +119,7 @@ fn the_old_stay_until_one_of_the_new_is_healthy() {
     assert_eq!(labels(&api), ["10.0.0.2:1", "10.0.0.1:1"]);
     assert_eq!(taken(&api), ["10.0.0.1:1"]);
     state(&api, "10.0.0.2:1").health.assume_healthy();
-    api.arrange(&api.members().endpoints);
+    arrange(&api);
     assert_eq!(labels(&api), ["10.0.0.2:1"]);
     // While nobody is to be here, nobody is, healthy or not.
     list(&api, "");

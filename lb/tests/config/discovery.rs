@@ -66,6 +66,12 @@ fn services_are_named_in_full() {
                 ],
             ),
             (
+                r#"endpoints_from: { kubernetes: { namespace: a, service: b, port: "65536" } }"#,
+                &[
+                    "5:74: upstreams.api.endpoints_from.kubernetes.port: a port is a name, or a number from 1 to 65535",
+                ],
+            ),
+            (
                 "endpoints_from: { kubernetes: { namespace: a, service: b, port: HTTP } }",
                 &[
                     r#"5:74: upstreams.api.endpoints_from.kubernetes.port: "HTTP" is not a name of Kubernetes; it has 1 to 63 lower-case letters, digits and hyphens"#,
@@ -83,6 +89,22 @@ fn names_are_no_addresses() {
             "endpoints_from: { dns: 10.0.0.1, port: 80 }",
             &[
                 r#"5:33: upstreams.api.endpoints_from.dns: "10.0.0.1" is not a name to look up; write one such as backend-headless, without a port"#,
+            ],
+        )],
+    );
+}
+
+/// A variable is always text.
+#[test]
+fn a_number_in_quotes_is_one() {
+    let with =
+        |port: &str| format!("{{ kubernetes: {{ namespace: a, service: b, port: {port} }} }}");
+    problems_of(
+        Place::Upstream,
+        &[(
+            &format!("endpoints_from: [{}, {}]", with("8000"), with("\"8000\"")),
+            &[
+                "5:87: upstreams.api.endpoints_from[1].kubernetes: a/b:8000 is already a source of this upstream",
             ],
         )],
     );

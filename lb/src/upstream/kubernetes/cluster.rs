@@ -6,6 +6,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::line::WATCH_FOR;
@@ -16,7 +17,12 @@ use super::{ClusterSettings, Problem};
 pub(in crate::upstream) struct Cluster {
     settings: ClusterSettings,
     client: Mutex<Option<Made>>,
+    /// The attempt to make one. There is one at most, however many wait for it and however
+    /// long it takes: a program that a kubeconfig names may hang.
+    attempt: tokio::sync::Mutex<Option<Attempt>>,
 }
+
+type Attempt = JoinHandle<Result<Made, Problem>>;
 
 /// A client, and how many there were before it.
 #[derive(Clone)]
@@ -33,7 +39,7 @@ impl std::fmt::Debug for Made {
 
 impl Cluster {
     pub(in crate::upstream) fn new(settings: ClusterSettings) -> Self {
-        Self { settings, client: Mutex::new(None) }
+        Self { settings, client: Mutex::default(), attempt: Default::default() }
     }
 
     pub(in crate::upstream) fn settings(&self) -> &ClusterSettings {
@@ -42,23 +48,30 @@ impl Cluster {
 
     /// The client, made when there is none.
     pub(super) async fn client(&self) -> Result<Made, Problem> {
-        if let Some(made) = &*self.client.lock() {
-            return Ok(made.clone());
+        let known = || self.client.lock().clone();
+        if let Some(made) = known() {
+            return Ok(made);
         }
-        let settings = self.settings.clone();
-        // Files are read, and a kubeconfig may have a program run that gives a token.
-        let make = tokio::task::spawn_blocking(move || Handle::current().block_on(make(&settings)));
-        let client = match timeout(self.settings.timeout, make).await {
-            Ok(Ok(made)) => made?,
-            Ok(Err(_)) => return Err(Problem::Config("the kubeconfig cannot be used".to_owned())),
-            Err(_) => {
-                return Err(Problem::Config("the kubeconfig's program gives no token".to_owned()));
+        let make = async {
+            let mut attempt = self.attempt.lock().await;
+            if let Some(made) = known() {
+                return Ok(made);
             }
+            let ended = attempt.get_or_insert_with(|| {
+                let settings = self.settings.clone();
+                // Files are read, and programs run.
+                tokio::task::spawn_blocking(move || Handle::current().block_on(make(&settings)))
+            });
+            let ended = ended.await;
+            *attempt = None;
+            let made = ended
+                .map_err(|_| Problem::Config("the kubeconfig cannot be used".to_owned()))??;
+            *self.client.lock() = Some(made.clone());
+            Ok(made)
         };
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Two that made one at the same time have the first.
-        Ok(self.client.lock().get_or_insert(Made { client, number }).clone())
+        timeout(self.settings.timeout, make).await.unwrap_or_else(|_| {
+            Err(Problem::Config("the kubeconfig's program has not ended yet".to_owned()))
+        })
     }
 
     /// A client is of no use any more: who we are may stand in the file by now.
@@ -70,11 +83,12 @@ impl Cluster {
     }
 }
 
-async fn make(settings: &ClusterSettings) -> Result<Client, Problem> {
+async fn make(settings: &ClusterSettings) -> Result<Made, Problem> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut config = match &settings.kubeconfig {
         Some(path) => of_file(Kubeconfig::read_from(path), settings).await?,
-        // As kubectl and client-go look for it.
-        None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+        // A context is one of a kubeconfig.
+        None if settings.context.is_none() && is_in_cluster() => {
             Config::incluster().map_err(|error| Problem::of_config(&error))?
         }
         None => of_file(Kubeconfig::read(), settings).await?,
@@ -86,7 +100,13 @@ async fn make(settings: &ClusterSettings) -> Result<Client, Problem> {
     config.reset_reader_on_write = true;
     // When to ask again is ours to say.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| Problem::of_config(&error))
+    let client = Client::try_from(config).map_err(|error| Problem::of_config(&error))?;
+    Ok(Made { client, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+}
+
+/// What Kubernetes sets in every container.
+fn is_in_cluster() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 async fn of_file(
@@ -132,7 +152,7 @@ mod tests {
         assert!(problem.contains("/nowhere/kubeconfig"), "{problem}");
         for (text, said) in [
             ("", "current context"),
-            ("clusters: [", "parse"),
+            ("clusters: [", "line 1"),
             ("current-context: a\ncontexts: []", "context"),
         ] {
             let problem = refused(text).await.to_lowercase();
@@ -156,5 +176,55 @@ mod tests {
         assert_ne!(second.number, first.number);
         cluster.forget(&first);
         assert_eq!(cluster.client().await.unwrap().number, second.number, "that was another");
+    }
+
+    /// A kubeconfig whose user is this.
+    fn of_user(user: &str) -> String {
+        format!(
+            "current-context: a\ncontexts: [{{ name: a, context: {{ cluster: c, user: u }} }}]\n\
+             clusters: [{{ name: c, cluster: {{ server: \"http://127.0.0.1:1\" }} }}]\n\
+             users:\n- name: u\n  user: {user}\n"
+        )
+    }
+
+    fn exec(command: &str, args: &str) -> String {
+        of_user(&format!(
+            "{{ exec: {{ apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
+             command: {command}, args: [{args}], env: [{{ name: KEY, value: hunter2 }}] }} }}"
+        ))
+    }
+
+    #[tokio::test]
+    async fn no_secret_is_repeated() {
+        for text in [
+            of_user("{ token: hunter2, exec: 7 }"),
+            exec("sh", "-c, \"echo hunter2; exit 3\""),
+            exec("echo", "\"{ token: hunter2 }\""),
+            exec("echo", "\"{ hunter2\""),
+            exec("/nowhere/program", ""),
+        ] {
+            let problem = refused(&text).await;
+            assert!(problem.contains("kubeconfig"), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+    }
+
+    /// However long it takes, however many wait for it, and however often they ask.
+    #[tokio::test]
+    async fn a_program_that_hangs_runs_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let started = directory.path().join("started");
+        let path = directory.path().join("config");
+        let script = format!("\"echo >> {}; exec sleep 2\"", started.display());
+        std::fs::write(&path, exec("sh", &format!("-c, {script}"))).unwrap();
+        let hasty = ClusterSettings { timeout: Duration::from_millis(300), ..settings(&path) };
+        let cluster = Cluster::new(hasty);
+        for _ in 0..3 {
+            let (one, other) = tokio::join!(cluster.client(), cluster.client());
+            for problem in [one.unwrap_err(), other.unwrap_err()] {
+                assert!(problem.to_string().contains("has not ended yet"), "{problem}");
+            }
+        }
+        assert_eq!(std::fs::read_to_string(started).unwrap(), "\n");
     }
 }

@@ -26,6 +26,15 @@ const TOGETHER: Duration = Duration::from_millis(50);
 /// Between two attempts after a failure: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
+/// So many lists in a row that no watch could go on from are a failure.
+const TOO_OFTEN: u32 = 3;
+
+/// A watch that stood for so long has ended a row of failures.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// As many slices of a Service are kept; the controller puts 100 pods into one.
+const MOST_SLICES: usize = 1000;
+
 /// After so long without a failure, the next one is the first again.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
@@ -42,6 +51,7 @@ pub(in crate::upstream) async fn follow(
         }
         std::future::pending::<()>().await;
     };
+    let _followed = Followed::begin(&service);
     let mut follower = Follower {
         service: &service,
         cluster: &cluster,
@@ -55,9 +65,26 @@ pub(in crate::upstream) async fn follow(
     }
 }
 
+/// While it lives, somebody follows the Service. Who did before may have followed it at
+/// another API server.
+struct Followed<'s>(&'s Service);
+
+impl<'s> Followed<'s> {
+    fn begin(service: &'s Service) -> Self {
+        service.unfollowed();
+        Self(service)
+    }
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        self.0.unfollowed();
+    }
+}
+
 struct Follower<'f> {
     service: &'f Arc<Service>,
-    cluster: &'f Cluster,
+    cluster: &'f Arc<Cluster>,
     changed: &'f Notify,
     failed: Row,
     /// Lists that a watch could not go on from.
@@ -69,10 +96,11 @@ struct Follower<'f> {
 struct Row(Option<(u32, Instant)>);
 
 impl Row {
-    fn count(&mut self) {
+    fn count(&mut self) -> u32 {
         let recent = self.0.filter(|(_, last)| last.elapsed() < FORGET_AFTER);
         let count = recent.map_or(0, |(count, _)| count).saturating_add(1);
         self.0 = Some((count, Instant::now()));
+        count
     }
 
     /// Doubles with each time; none without. A tenth earlier or later, so that many
@@ -87,31 +115,26 @@ impl Row {
 
 impl Follower<'_> {
     async fn run(&mut self) {
+        let client = listen(Arc::clone(self.cluster), Arc::clone(self.service));
+        let of = self.service.of();
+        let slices: Api<EndpointSlice> = Api::namespaced(client, &of.namespace);
+        let config = watcher::Config::default()
+            .labels(&format!("{SERVICE_NAME}={}", of.name))
+            .timeout(WATCH_FOR.as_secs() as u32);
         loop {
-            match self.cluster.client().await {
-                Ok(made) => {
-                    let patience = self.cluster.settings().timeout;
-                    let client = listen(made.client.clone(), Arc::clone(self.service), patience);
-                    let of = self.service.of();
-                    let slices: Api<EndpointSlice> = Api::namespaced(client, &of.namespace);
-                    let config = watcher::Config::default()
-                        .labels(&format!("{SERVICE_NAME}={}", of.name))
-                        .timeout(WATCH_FOR.as_secs() as u32);
-                    match self.take_in(watcher(slices, config)).await {
-                        End::Unknown => self.cluster.forget(&made),
-                        End::Failed => {}
-                        End::Outdated => {
-                            // At once, unless that does not help.
-                            let pause = self.outdated.pause();
-                            self.outdated.count();
-                            sleep(pause).await;
-                            continue;
-                        }
+            match self.take_in(watcher(slices.clone(), config.clone())).await {
+                End::Failed => sleep(self.failed.pause()).await,
+                End::Outdated => {
+                    // At once, unless that does not help.
+                    let pause = self.outdated.pause();
+                    if self.outdated.count() >= TOO_OFTEN {
+                        self.fail(Problem::Refused(
+                            "every watch is too far behind (410)".to_owned(),
+                        ));
                     }
+                    sleep(pause).await;
                 }
-                Err(problem) => self.fail(problem),
             }
-            sleep(self.failed.pause()).await;
         }
     }
 
@@ -160,6 +183,7 @@ impl Follower<'_> {
                 Ok(Event::InitDone) => {
                     slices.present = std::mem::take(&mut slices.listing);
                     (list_due, due) = (None, None);
+                    self.service.listed();
                     self.publish(&slices);
                 }
                 Ok(Event::Apply(slice)) => {
@@ -174,17 +198,19 @@ impl Follower<'_> {
                     // The watcher would list anew by itself where this is said in the
                     // stream, but not where it is the answer.
                     None => {
-                        self.service.missed();
+                        self.service.unfollowed();
                         return End::Outdated;
                     }
                     Some(problem) => {
                         if due.take().is_some() {
                             self.publish(&slices);
                         }
-                        let is_unknown = matches!(problem, Problem::Unauthorized(_));
+                        // What was sent and not understood is lost to the watcher, which
+                        // goes on behind it; a connection that broke has lost nothing.
+                        let is_lost = !matches!(problem, Problem::Unreachable(_));
                         self.fail(problem);
-                        if is_unknown {
-                            return End::Unknown;
+                        if is_lost {
+                            return End::Failed;
                         }
                         sleep(self.failed.pause()).await;
                         // The pause was ours.
@@ -196,7 +222,10 @@ impl Follower<'_> {
     }
 
     fn keep(&self, slices: &mut BTreeMap<String, Slice>, slice: &EndpointSlice) {
-        slices.insert(name_of(slice), Slice::of(slice, &self.service.of().port));
+        let name = name_of(slice);
+        if slices.len() < MOST_SLICES || slices.contains_key(&name) {
+            slices.insert(name, Slice::of(slice, &self.service.of().port));
+        }
     }
 
     fn publish(&self, slices: &Slices) {
@@ -207,18 +236,18 @@ impl Follower<'_> {
     }
 
     fn fail(&mut self, problem: Problem) {
+        if self.service.failed(problem).is_some_and(|followed| followed >= STEADY) {
+            self.failed = Row::default();
+        }
         self.failed.count();
-        self.service.failed(problem);
     }
 }
 
-/// Why another watcher has to begin.
+/// Why another watcher has to begin, with a list of all.
 enum End {
-    /// Who we are is not known to the API server.
-    Unknown,
-    /// It took too long.
+    /// Something went wrong after which it cannot be gone on.
     Failed,
-    /// All has to be listed anew.
+    /// Changes have been missed.
     Outdated,
 }
 

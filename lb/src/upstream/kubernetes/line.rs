@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::BoxError;
 
-use super::{Problem, Service};
+use super::{Cluster, Problem, Service};
 
 /// How long one watch lives before another takes its place. A connection that is dead
 /// without a word is found out then.
@@ -22,12 +22,13 @@ pub(super) const WATCH_FOR: Duration = Duration::from_secs(55);
 const BETWEEN_WATCHES: Duration = Duration::from_secs(1);
 
 /// A client that tells the Service what becomes of its watches, and lets no answer take
-/// longer than `patience` to begin.
-pub(super) fn listen(client: Client, service: Arc<Service>, patience: Duration) -> Client {
+/// longer to begin than a list may. What it asks by is of the cluster, and made anew
+/// after a failure: where the API server is and who we are may have changed since.
+pub(super) fn listen(cluster: Arc<Cluster>, service: Arc<Service>) -> Client {
     let next_watch = Arc::new(Mutex::new(Instant::now()));
     let namespace = service.of().namespace.to_string();
     let send = move |request: Request<Body>| {
-        let (client, service) = (client.clone(), Arc::clone(&service));
+        let (cluster, service) = (Arc::clone(&cluster), Arc::clone(&service));
         let next_watch = Arc::clone(&next_watch);
         async move {
             let is_watch = is_watch(&request);
@@ -36,21 +37,28 @@ pub(super) fn listen(client: Client, service: Arc<Service>, patience: Duration) 
                 sleep_until(due).await;
                 *next_watch.lock() = Instant::now() + BETWEEN_WATCHES;
             }
-            let answer: Response<Body> = match timeout(patience, client.send(request)).await {
-                Ok(answer) => answer?,
-                Err(_) => {
-                    return Err(BoxError::from(
-                        Problem::too_slow("no answer", patience).to_string(),
-                    ));
-                }
-            };
+            let answer = ask(&cluster, request).await?;
             if is_watch && answer.status().is_success() {
                 service.followed();
             }
-            Ok(answer)
+            Ok::<_, BoxError>(answer)
         }
     };
     Client::new(tower::service_fn(send), namespace)
+}
+
+async fn ask(cluster: &Cluster, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    let patience = cluster.settings().timeout;
+    let made = cluster.client().await?;
+    let answer = match timeout(patience, made.client.send(request)).await {
+        Ok(answer) => answer.map_err(BoxError::from),
+        Err(_) => Err(Problem::too_slow("no answer", patience).into()),
+    };
+    let is_unknown = |answer: &Response<Body>| answer.status() == StatusCode::UNAUTHORIZED;
+    if answer.as_ref().map_or(true, is_unknown) {
+        cluster.forget(&made);
+    }
+    answer
 }
 
 fn is_watch<B>(request: &Request<B>) -> bool {

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use kube::client::AuthError;
+use kube::config::KubeconfigError;
 use kube::runtime::watcher;
 
 /// As many characters as are repeated of what others say.
@@ -11,6 +13,10 @@ const LONGEST_REMARK: usize = 300;
 /// By what [`Problem::reason`] says, in metrics.
 pub const REASONS: [&str; 7] =
     ["config", "unreachable", "unauthorized", "forbidden", "refused", "no_service", "no_port"];
+
+/// Those of them that are failures to ask: all but what is missing in a sound answer.
+pub(super) const FAILURES: [&str; 5] =
+    ["config", "unreachable", "unauthorized", "forbidden", "refused"];
 
 /// What is wrong with a Service at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +74,7 @@ impl Problem {
 
     /// The client could not be made.
     pub(super) fn of_config(error: &(dyn StdError + 'static)) -> Self {
-        Self::Config(chain(error))
+        Self::Config(private(error).unwrap_or_else(|| chain(error)))
     }
 
     /// What a watcher says. `None`: that changes too old to be told have been missed
@@ -89,19 +95,22 @@ impl Problem {
 
     fn of_request(verb: &'static str, error: &kube::Error) -> Option<Self> {
         use kube::Error;
+        let unreachable = |error| Self::Unreachable(chain(error));
         Some(match error {
             Error::Api(status) => return Self::of_status(verb, status),
+            Error::SerdeError(_) | Error::FromUtf8(_) => Self::Refused(chain(error)),
             Error::Auth(_)
             | Error::InferConfig(_)
             | Error::InferKubeconfig(_)
             | Error::RustlsTls(_)
             | Error::TlsRequired => Self::of_config(error),
-            Error::SerdeError(_) | Error::FromUtf8(_) => Self::Refused(chain(error)),
-            // Without the names of kube's own layers.
-            Error::Service(error) => Self::Unreachable(chain(&**error)),
-            Error::HyperError(error) => Self::Unreachable(chain(error)),
-            Error::ReadEvents(error) => Self::Unreachable(chain(error)),
-            _ => Self::Unreachable(chain(error)),
+            _ => match error.source().unwrap_or(error) {
+                // Ours, on its way through kube's layers.
+                cause if cause.is::<Self>() => cause.downcast_ref::<Self>()?.clone(),
+                cause if private(cause).is_some() => Self::of_config(cause),
+                // Without the names of those layers.
+                cause => unreachable(cause),
+            },
         })
     }
 
@@ -136,11 +145,59 @@ impl fmt::Display for Problem {
             Self::NoService => f.write_str(
                 "there is no EndpointSlice of it: no such Service, or one without a selector",
             ),
+            Self::NoPort(have) if have.is_empty() => {
+                f.write_str("its pods have no such port; they have none over TCP")
+            }
             Self::NoPort(have) => {
                 write!(f, "its pods have no such port; they have {}", have.join(", "))
             }
         }
     }
+}
+
+impl StdError for Problem {}
+
+/// What is said instead where kube would repeat what stands in the kubeconfig or comes
+/// from its programs: tokens, and variables with passwords.
+fn private(error: &(dyn StdError + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<KubeconfigError>() {
+            return Some(match error {
+                KubeconfigError::Parse(error) => match error.location() {
+                    Some(place) => {
+                        format!("the kubeconfig is not what it should be, in line {}", place.line())
+                    }
+                    None => "the kubeconfig is not what it should be".to_owned(),
+                },
+                error => chain(error),
+            });
+        }
+        if let Some(error) = error.downcast_ref::<AuthError>() {
+            return Some(match error {
+                AuthError::AuthExecStart(error) => {
+                    format!("the kubeconfig's program cannot be run: {error}")
+                }
+                AuthError::AuthExecRun { out, .. } => {
+                    format!("the kubeconfig's program has failed: {}", out.status)
+                }
+                AuthError::ReadTokenFile(..)
+                | AuthError::MissingCommand
+                | AuthError::ExecMissingClusterInfo => chain(error),
+                AuthError::ExecPluginFailed => "the kubeconfig's program gives no token".to_owned(),
+                _ => "the kubeconfig's program, or its token, is of no use".to_owned(),
+            });
+        }
+        if let Some(
+            kube::Error::ProxyProtocolUnsupported { .. }
+            | kube::Error::ProxyProtocolDisabled { .. },
+        ) = error.downcast_ref::<kube::Error>()
+        {
+            return Some("a proxy is asked for, and none can be used".to_owned());
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// An error with its causes, each once.
@@ -223,5 +280,6 @@ mod tests {
             Problem::NoPort(Vec::new()),
         ];
         assert_eq!(all.map(|problem| problem.reason()), REASONS);
+        assert_eq!(FAILURES, REASONS[..FAILURES.len()]);
     }
 }

@@ -1,12 +1,12 @@
 //! What is known of a Service.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
 use super::ServiceRef;
-use super::problem::{Problem, REASONS};
+use super::problem::{FAILURES, Problem};
 use super::slices::{Counts, Merged, Pod};
 
 /// A Service that endpoints of an upstream come from, and its latest pods.
@@ -25,8 +25,8 @@ struct Known {
     listed: bool,
     /// Nobody waits for the first list any more.
     asked: bool,
-    /// The list is followed, as far as is known.
-    followed: bool,
+    /// Since when the list is followed, as far as is known.
+    followed: Option<Instant>,
     /// Since when what is known may be outdated.
     stale_since: Option<SystemTime>,
     /// Why the list is not followed.
@@ -34,7 +34,8 @@ struct Known {
     /// What is missing in it.
     lack: Option<Problem>,
     remark: Option<String>,
-    failures: [u64; REASONS.len()],
+    /// By [`FAILURES`].
+    failures: [u64; FAILURES.len()],
 }
 
 /// How it stands, for operators.
@@ -48,8 +49,8 @@ pub struct ServiceStatus {
     pub counts: Counts,
     /// What is wrong.
     pub problem: Option<Problem>,
-    /// How often asking has failed so far, by [`REASONS`].
-    pub failures: [u64; REASONS.len()],
+    /// How often asking has failed so far, by [`Problem::reason`].
+    pub failures: [(&'static str, u64); FAILURES.len()],
 }
 
 impl Service {
@@ -60,12 +61,12 @@ impl Service {
             counts: Counts::default(),
             listed: false,
             asked: false,
-            followed: false,
+            followed: None,
             stale_since: Some(SystemTime::now()),
             failure: None,
             lack: None,
             remark: None,
-            failures: [0; REASONS.len()],
+            failures: [0; FAILURES.len()],
         };
         Self { upstream, of, known: Mutex::new(known) }
     }
@@ -98,7 +99,7 @@ impl Service {
             stale_since: known.stale_since,
             counts: known.counts,
             problem: known.failure.clone().or_else(|| known.lack.clone()),
-            failures: known.failures,
+            failures: std::array::from_fn(|index| (FAILURES[index], known.failures[index])),
         }
     }
 
@@ -132,25 +133,36 @@ impl Service {
             tracing::warn!(upstream = %self.upstream, service = %self.of, remark, "some pods are not used");
         }
         known.remark = remark;
-        self.settle(&mut known);
         changed
+    }
+
+    /// All of its slices are known, as of now.
+    pub(super) fn listed(&self) {
+        let mut known = self.known.lock();
+        if known.followed.is_none() {
+            known.stale_since = Some(SystemTime::now());
+        }
     }
 
     /// Its slices are watched.
     pub(super) fn followed(&self) {
         let mut known = self.known.lock();
-        if known.listed {
-            known.followed = true;
-            self.settle(&mut known);
+        if !known.listed {
+            return;
+        }
+        known.followed.get_or_insert_with(Instant::now);
+        known.stale_since = None;
+        if known.failure.take().is_some() {
+            tracing::info!(upstream = %self.upstream, service = %self.of, "endpoints from Kubernetes are followed again");
         }
     }
 
-    /// Asking has failed: what is known stays, and is older from now on.
-    pub(super) fn failed(&self, problem: Problem) {
+    /// Asking has failed: what is known stays, and is older from now on. How long it had
+    /// been followed, if it was.
+    pub(super) fn failed(&self, problem: Problem) -> Option<Duration> {
         let mut known = self.known.lock();
-        known.followed = false;
-        known.stale_since.get_or_insert_with(SystemTime::now);
-        if let Some(index) = REASONS.iter().position(|reason| *reason == problem.reason()) {
+        let followed = known.unfollow();
+        if let Some(index) = FAILURES.iter().position(|reason| *reason == problem.reason()) {
             known.failures[index] += 1;
         }
         // Said once, not each time: what does not change is no news.
@@ -164,31 +176,24 @@ impl Service {
             );
         }
         known.failure = Some(problem);
+        followed
     }
 
-    /// Changes have been missed, and all is listed anew.
-    pub(super) fn missed(&self) {
-        self.known.lock().followed = false;
+    /// Nobody follows it: there is none yet, none any more, or changes have been missed.
+    pub(super) fn unfollowed(&self) {
+        self.known.lock().unfollow();
     }
 
     /// Nobody waits for the first list any more. Whether anybody had.
     pub(super) fn give_up_waiting(&self) -> bool {
         !std::mem::replace(&mut self.known.lock().asked, true)
     }
+}
 
-    /// What is known is up to date once the list is whole and followed.
-    fn settle(&self, known: &mut Known) {
-        if !known.listed {
-            return;
-        }
-        if !known.followed {
-            // It was up to date a moment ago.
-            known.stale_since = Some(SystemTime::now());
-            return;
-        }
-        known.stale_since = None;
-        if known.failure.take().is_some() {
-            tracing::info!(upstream = %self.upstream, service = %self.of, "endpoints from Kubernetes are followed again");
-        }
+impl Known {
+    /// How long it had been followed, if it was.
+    fn unfollow(&mut self) -> Option<Duration> {
+        self.stale_since.get_or_insert_with(SystemTime::now);
+        self.followed.take().map(|since| since.elapsed())
     }
 }

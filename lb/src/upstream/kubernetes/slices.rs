@@ -53,6 +53,7 @@ pub(super) struct Slice {
     /// The ports of TCP that it has, for messages.
     ports: Vec<String>,
     has_port: bool,
+    has_endpoints: bool,
     unusable: usize,
 }
 
@@ -115,6 +116,7 @@ impl Slice {
             addresses,
             ports: ports.iter().take(LISTED_PORTS).filter_map(|port| name_of(port)).collect(),
             has_port: number.is_some(),
+            has_endpoints: !slice.endpoints.is_empty(),
             unusable,
         }
     }
@@ -173,12 +175,18 @@ pub(super) fn merge<'s>(
             *known = address;
         }
     }
-    // In order, IPv4 comes first.
-    let mut uids: BTreeMap<&str, SocketAddr> = BTreeMap::new();
+    // Of two kinds, the one in the better condition; in order, IPv4 comes first.
+    let mut best: BTreeMap<&str, (Condition, bool)> = BTreeMap::new();
+    for (socket, address) in &addresses {
+        let Some(uid) = address.uid.as_deref() else { continue };
+        let kind = best.entry(uid).or_insert((address.condition, socket.is_ipv4()));
+        if address.condition > kind.0 {
+            *kind = (address.condition, socket.is_ipv4());
+        }
+    }
     addresses.retain(|socket, address| {
-        let Some(uid) = address.uid.as_deref() else { return true };
-        let first = uids.entry(uid).or_insert(*socket);
-        first.is_ipv4() == socket.is_ipv4()
+        let kind = address.uid.as_deref().and_then(|uid| best.get(uid));
+        kind.is_none_or(|(_, is_ipv4)| *is_ipv4 == socket.is_ipv4())
     });
 
     let is_ready = |address: &&&Address| address.condition == Condition::Ready;
@@ -206,28 +214,33 @@ pub(super) fn merge<'s>(
         };
         merged.pods.push(Pod { address: *socket, tier });
     }
+    let mut remarks = Vec::new();
     let unusable: usize = slices.map(|slice| slice.unusable).sum();
     if unusable > 0 {
-        merged.remark = Some(format!("{unusable} of its endpoints have no address of use"));
+        remarks.push(format!("{unusable} of its endpoints have no address of use"));
     }
     if merged.pods.len() > MOST_PODS {
         let all = merged.pods.len();
-        merged.remark = Some(format!("only {MOST_PODS} of its {all} pods are used"));
+        remarks.push(format!("only {MOST_PODS} of its {all} pods are used"));
+        merged.pods.sort_by_key(|pod| pod.tier);
         merged.pods.truncate(MOST_PODS);
+        merged.pods.sort_by_key(|pod| pod.address);
     }
+    merged.remark = (!remarks.is_empty()).then(|| remarks.join("; "));
     merged
 }
 
-/// What is missing. A slice without ports says nothing: that of a Service without pods
-/// is like that.
+/// What is missing. A slice without ports and endpoints says nothing: that of a Service
+/// without pods is like that.
 fn problem<'s>(slices: impl Iterator<Item = &'s Slice> + Clone) -> Option<Problem> {
     if slices.clone().next().is_none() {
         return Some(Problem::NoService);
     }
-    let mut ports: Vec<String> = slices.clone().flat_map(|slice| slice.ports.clone()).collect();
-    if ports.is_empty() || slices.clone().any(|slice| slice.has_port) {
+    let says_something = |slice: &Slice| slice.has_endpoints || !slice.ports.is_empty();
+    if slices.clone().any(|slice| slice.has_port) || !slices.clone().any(says_something) {
         return None;
     }
+    let mut ports: Vec<String> = slices.flat_map(|slice| slice.ports.clone()).collect();
     ports.sort_unstable();
     ports.dedup();
     ports.truncate(LISTED_PORTS);

@@ -115,6 +115,10 @@ fn a_pod_with_addresses_of_both_kinds_is_one() {
         pods(&merged),
         first(&["10.0.0.1:8000", "10.0.0.4:8000", "[fd00::2]:8000", "[fd00::3]:8000"])
     );
+    // The controller writes the slices of one kind before those of the other.
+    let not_yet = json!({ "addresses": ["10.0.0.1"], "targetRef": { "uid": "a" }, "conditions": { "ready": false } });
+    let merged = self::merged(&[slice(json!([not_yet])), slice(json!([pod("fd00::1", "a")]))]);
+    assert_eq!(pods(&merged), first(&["[fd00::1]:8000"]));
 }
 
 #[test]
@@ -151,6 +155,11 @@ fn what_is_missing_is_named() {
         let have = vec!["http (8000)".to_owned(), "metrics (9000)".to_owned()];
         assert_eq!(merged.problem, Some(Problem::NoPort(have)), "{port}");
     }
+    // Pods, but nothing that they listen at, or not over TCP.
+    for ports in [Value::Null, json!([{ "name": "http", "port": 8000, "protocol": "UDP" }])] {
+        let merged = merged(&[with_ports(ports, json!([{ "addresses": ["10.0.0.1"] }]))]);
+        assert_eq!(merged.problem, Some(Problem::NoPort(Vec::new())));
+    }
     // What a Service without pods has.
     let empty = with_ports(Value::Null, json!([]));
     assert_eq!(merged(std::slice::from_ref(&empty)).problem, None);
@@ -170,10 +179,7 @@ fn what_cannot_be_connected_to_is_left_out() {
     assert_eq!(merged.remark.as_deref(), Some("4 of its endpoints have no address of use"));
     for port in [json!(0), json!(-1), json!(70_000), Value::Null] {
         let ports = json!([{ "name": "http", "port": port }]);
-        let merged = super::slices_tests::merged(&[with_ports(
-            ports,
-            json!([{ "addresses": ["10.0.0.1"] }]),
-        )]);
+        let merged = self::merged(&[with_ports(ports, json!([{ "addresses": ["10.0.0.1"] }]))]);
         assert!(merged.pods.is_empty());
     }
 }
@@ -221,4 +227,14 @@ fn there_is_a_most() {
     let merged = merged(&slices);
     assert_eq!(merged.pods.len(), 10_000);
     assert_eq!(merged.remark.as_deref(), Some("only 10000 of its 10500 pods are used"));
+    // Those that leave go first.
+    let mut conditions = many;
+    for pod in &mut conditions[..700] {
+        pod["conditions"] = json!({ "ready": false, "serving": true, "terminating": true });
+    }
+    let slices: Vec<_> = conditions.chunks(1000).map(|pods| slice(json!(pods))).collect();
+    let merged = self::merged(&slices);
+    let leaving = merged.pods.iter().filter(|pod| pod.tier == Tier::Leaving).count();
+    assert_eq!((merged.pods.len(), leaving), (10_000, 200));
+    assert!(merged.pods.is_sorted_by_key(|pod| pod.address));
 }
