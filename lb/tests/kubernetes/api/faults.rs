@@ -50,6 +50,8 @@ pub enum Order {
     Say(String),
     /// End as if their time was over.
     End,
+    /// Never say anything again, and never end.
+    Freeze,
     /// End in the middle.
     Cut,
 }

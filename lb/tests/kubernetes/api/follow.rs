@@ -83,6 +83,11 @@ async fn run(
             Some(Order::Bookmark) => say(lines, answer::bookmark(seen, false)).await?,
             Some(Order::Say(text)) => say(lines, text).await?,
             Some(Order::End) => return Ok(()),
+            Some(Order::Freeze) => {
+                let lines = lines.clone();
+                tokio::spawn(async move { lines.closed().await });
+                return Ok(());
+            }
             Some(Order::Cut) => {
                 let cut = io::Error::from(io::ErrorKind::ConnectionReset);
                 return lines.send(Err(cut)).await.map_err(|_| Over);

@@ -169,6 +169,7 @@ async fn failures_are_not_repeated_without_a_rest() {
         (Verb::List, Fault::Refuse(broken.clone())),
         (Verb::List, Fault::Cut),
         (Verb::List, Fault::Garbage),
+        (Verb::List, Fault::Refuse(gone.clone())),
         (Verb::Watch, Fault::Refuse(broken.clone())),
         (Verb::Watch, Fault::Cut),
         (Verb::Watch, Fault::Garbage),

@@ -106,6 +106,24 @@ async fn after_a_410_nothing_is_missing_for_a_moment() {
     endpoints_become(&lb, 2).await;
 }
 
+/// Some say it in the status of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_410_instead_of_a_watch_is_understood_as_well() {
+    let scene = Scene::on_stub().await;
+    let api = scene.cluster.api();
+    let pods = scene.pods(1..=3).await;
+    let lb = known(&scene, &pods[..2]).await;
+    api.say_gone_in_the_status();
+    others_change(&scene, 1).await;
+    api.compact();
+    api.order(Order::End);
+    eventually("the watch to end", || (api.watches() == 0).then_some(())).await;
+    changes(&scene, &lb, &pods).await;
+    watch_becomes(&lb, true).await;
+    problem_becomes(&lb, None).await;
+    assert_eq!(api.count(Verb::List), 2);
+}
+
 /// In a quiet namespace of a busy cluster, only bookmarks keep a watch from being too far
 /// behind.
 #[tokio::test(flavor = "multi_thread")]
