@@ -4,8 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::api::Order;
-use crate::scene::{Scene, ask, problem_becomes, watch_becomes};
-use crate::support::eventually;
+use crate::scene::{Scene, ask, end_watches, problem_becomes, watch_becomes};
 
 /// A watch says nothing for as long as nothing changes, and so does one whose
 /// connection is dead: for a minute, nobody can tell them apart.
@@ -16,9 +15,7 @@ async fn a_watch_falls_silent() {
     scene.publish_ready(&pods[..1]).await;
     let lb = scene.start().await;
     watch_becomes(&lb, true).await;
-    let api = scene.cluster.api();
-    api.order(Order::Freeze);
-    eventually("the watch to freeze", || (api.watches() == 0).then_some(())).await;
+    end_watches(&scene, Order::Freeze).await;
     scene.publish_ready(&pods).await;
     let begun = Instant::now();
     while lb.metric("lb_upstream_endpoints", &["upstream=\"api\""]).await < 2.0 {

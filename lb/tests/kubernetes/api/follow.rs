@@ -34,6 +34,7 @@ pub fn follow(core: &Arc<Core>, question: Question) -> Body {
     tokio::spawn(async move {
         let _over = run(&core, &question, &lines, orders).await;
         core.watches.fetch_sub(1, Ordering::SeqCst);
+        core.ended.fetch_add(1, Ordering::SeqCst);
     });
     let stream = futures_util::stream::poll_fn(move |context| coming.poll_recv(context));
     StreamBody::new(stream).boxed()
