@@ -11,6 +11,8 @@ use super::answer::Refusal;
 pub enum Fault {
     /// It is read, and never answered.
     Hang,
+    /// The answer begins, and never goes on.
+    Stall,
     /// The connection is closed without an answer.
     Cut,
     /// It is refused.
