@@ -1,10 +1,11 @@
 //! Endpoints from Kubernetes: a real `lb`, real backends, and an API server.
 //!
 //! The API server is one in this process (`api`), or a real one for `anywhere`: see
-//! `cluster`. What only the one in this process can do is in `stub_only`.
+//! `cluster`. What only the one in this process can do is in `stub_only` and `a_minute`.
 
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+mod a_minute;
 mod anywhere;
 mod api;
 mod checking;

@@ -1,6 +1,6 @@
 //! What most of the tests begin with: a cluster, pods, and a configuration.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,20 +8,22 @@ use k8s_openapi::api::discovery::v1::Endpoint;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::api::Verb;
+use crate::api::{Order, Verb};
 use crate::cluster::Cluster;
 use crate::kubeconfig::{self, Access};
 use crate::pods::Pod;
 use crate::slices::{State, endpoint, slice};
-use crate::support::{Client, Lb, Origin};
+use crate::support::{Client, Lb, Origin, eventually};
 
 /// Long enough for the slowest machine; no test waits this long when it passes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Service that most of the tests are about.
 pub const SERVICE: &str = "api";
 /// Its slice, as long as there is only one.
 pub const SLICE: &str = "api-1";
+/// The number of no pod.
+const NOBODY: u8 = 254;
 /// The service account of `lb`.
 pub const ACCOUNT: &str = "lb";
 
@@ -33,6 +35,8 @@ pub struct Scene {
     /// Beside the upstream `api`: what is asked of no cluster.
     pub web: Origin,
     directory: TempDir,
+    /// Keeps the port from those who take any, at all addresses.
+    _port: TcpListener,
 }
 
 impl Scene {
@@ -58,12 +62,14 @@ impl Scene {
 
     async fn of(cluster: Cluster) -> Self {
         let access = cluster.user(ACCOUNT, &[Verb::List, Verb::Watch]).await;
+        let port = free_port(cluster.pod_address(NOBODY));
         let scene = Self {
-            port: free_port(cluster.pod_address(1)),
+            port: port.local_addr().unwrap().port(),
             access,
             cluster,
             web: Origin::named("web").await,
             directory: TempDir::new().unwrap(),
+            _port: port,
         };
         scene.write_kubeconfig(&scene.access);
         scene
@@ -159,12 +165,18 @@ pub fn of_pod(pod: &Pod, state: State) -> Endpoint {
 }
 
 /// A port that is free at an address, and so at those that only this test has.
-fn free_port(address: IpAddr) -> u16 {
-    let listener = std::net::TcpListener::bind((address, 0));
-    let listener = listener.unwrap_or_else(|error| {
+fn free_port(address: IpAddr) -> TcpListener {
+    TcpListener::bind((address, 0)).unwrap_or_else(|error| {
         panic!("{address} has to be an address of this machine, for pods: {error}")
-    });
-    listener.local_addr().unwrap().port()
+    })
+}
+
+/// Tells the watches of the stub to end, or what else ends them, and waits for it.
+pub async fn end_watches(scene: &Scene, order: Order) {
+    let api = scene.cluster.api();
+    let before = api.ended_watches();
+    api.order(order);
+    eventually("a watch to end", || (api.ended_watches() > before).then_some(())).await;
 }
 
 /// The status and the body of a request to the upstream `api`.

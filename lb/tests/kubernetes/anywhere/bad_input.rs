@@ -132,7 +132,7 @@ async fn a_token_that_has_expired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kubeconfig_that_is_not_there() {
+async fn a_kubeconfig_that_is_not_there_or_cannot_be_read() {
     let scene = Scene::new().await;
     let pods = scene.pods(1..=1).await;
     scene.publish_ready(&pods).await;
@@ -142,6 +142,13 @@ async fn a_kubeconfig_that_is_not_there() {
     let shown = path.display().to_string();
     let lb = starts_with_a_problem(&scene, &scene.yaml(""), "config", &[&shown]).await;
     assert_eq!(ask(&lb).await.0, 503);
+    std::fs::write(&path, &good).unwrap();
+    recovers(&lb, &pods[0]).await;
+    // There, and not to be read, whoever tries.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let lb = starts_with_a_problem(&scene, &scene.yaml(""), "config", &[&shown]).await;
+    std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, &good).unwrap();
     recovers(&lb, &pods[0]).await;
 }

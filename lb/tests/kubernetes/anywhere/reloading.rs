@@ -93,6 +93,7 @@ async fn another_kubeconfig_is_taken_up() {
     let with = |path: &std::path::Path| scene.yaml("").replace(&old, &path.display().to_string());
     lb.reload(&with(&other)).await;
     problem_becomes(&lb, Some("config")).await;
+    answers(&lb, &[&pods[0]]).await;
     // And one of another user, in a context that is not the current one.
     let renewed = scene.cluster.user("other", &[crate::api::Verb::List, crate::api::Verb::Watch]);
     let renewed = renewed.await;

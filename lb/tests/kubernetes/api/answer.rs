@@ -1,9 +1,11 @@
 //! What the API server says, as JSON.
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
 use http::{Response, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
@@ -80,6 +82,12 @@ pub fn streamed(status: u16, body: Body) -> Response<Body> {
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response.headers_mut().insert("content-type", "application/json".parse().unwrap());
     response
+}
+
+/// A body that begins, and never goes on.
+pub fn stalled() -> Body {
+    let begin = stream::iter([Ok(Frame::data(Bytes::from("{\"kind\":")))]);
+    BodyExt::boxed(StreamBody::new(begin.chain(stream::pending())))
 }
 
 /// A list, or a page of one that goes on at the token.

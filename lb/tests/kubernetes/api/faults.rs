@@ -11,6 +11,8 @@ use super::answer::Refusal;
 pub enum Fault {
     /// It is read, and never answered.
     Hang,
+    /// The answer begins, and never goes on.
+    Stall,
     /// The connection is closed without an answer.
     Cut,
     /// It is refused.
@@ -50,6 +52,8 @@ pub enum Order {
     Say(String),
     /// End as if their time was over.
     End,
+    /// Never say anything again, and never end.
+    Freeze,
     /// End in the middle.
     Cut,
 }

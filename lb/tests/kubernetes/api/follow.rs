@@ -34,6 +34,7 @@ pub fn follow(core: &Arc<Core>, question: Question) -> Body {
     tokio::spawn(async move {
         let _over = run(&core, &question, &lines, orders).await;
         core.watches.fetch_sub(1, Ordering::SeqCst);
+        core.ended.fetch_add(1, Ordering::SeqCst);
     });
     let stream = futures_util::stream::poll_fn(move |context| coming.poll_recv(context));
     StreamBody::new(stream).boxed()
@@ -83,6 +84,11 @@ async fn run(
             Some(Order::Bookmark) => say(lines, answer::bookmark(seen, false)).await?,
             Some(Order::Say(text)) => say(lines, text).await?,
             Some(Order::End) => return Ok(()),
+            Some(Order::Freeze) => {
+                let lines = lines.clone();
+                tokio::spawn(async move { lines.closed().await });
+                return Ok(());
+            }
             Some(Order::Cut) => {
                 let cut = io::Error::from(io::ErrorKind::ConnectionReset);
                 return lines.send(Err(cut)).await.map_err(|_| Over);

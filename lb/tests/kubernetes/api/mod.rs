@@ -66,6 +66,7 @@ struct Core {
     records: Records,
     orders: broadcast::Sender<Order>,
     watches: AtomicUsize,
+    ended: AtomicUsize,
     gone_in_status: AtomicBool,
 }
 
@@ -94,6 +95,7 @@ impl ApiServer {
             records: Records::default(),
             orders: broadcast::Sender::new(100),
             watches: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
             gone_in_status: AtomicBool::new(false),
         };
         let core = Arc::new(core);
@@ -174,6 +176,11 @@ impl ApiServer {
     /// How many watches are open.
     pub fn watches(&self) -> usize {
         self.core.watches.load(Ordering::SeqCst)
+    }
+
+    /// How many watches have ended so far.
+    pub fn ended_watches(&self) -> usize {
+        self.core.ended.load(Ordering::SeqCst)
     }
 
     /// What it was asked so far.

@@ -285,6 +285,9 @@ async fn it_fails_as_it_is_told_to() {
     api.fail(Verb::List, Fault::Hang);
     let hanging = tokio::time::timeout(Duration::from_millis(300), list());
     assert!(hanging.await.is_err(), "an answer");
+    api.fail(Verb::List, Fault::Stall);
+    let stalling = tokio::time::timeout(Duration::from_millis(300), list());
+    assert!(stalling.await.is_err(), "a whole answer");
     api.mend(Verb::List);
     assert!(list().await.is_ok());
     for fault in [Fault::End, Fault::Error(Refusal::new(500, "InternalError", "no"))] {

@@ -129,17 +129,19 @@ async fn the_stream_has_something_else_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_is_no_list() {
-    let scene = Scene::on_stub().await;
-    let pods = scene.pods(1..=1).await;
-    scene.publish_ready(&pods).await;
-    scene.cluster.api().fail(Verb::List, Fault::Garbage);
-    let lb = Lb::start(&scene.yaml("").replace("timeout: 10s", "timeout: 1s")).await;
-    problem_becomes(&lb, Some("refused")).await;
-    assert_eq!(ask(&lb).await.0, 503);
-    scene.cluster.api().mend(Verb::List);
-    problem_becomes(&lb, None).await;
-    assert_eq!(ask(&lb).await, (200, pods[0].name()));
+async fn a_list_that_is_no_list_or_never_ends() {
+    for (fault, problem) in [(Fault::Garbage, "refused"), (Fault::Stall, "unreachable")] {
+        let scene = Scene::on_stub().await;
+        let pods = scene.pods(1..=1).await;
+        scene.publish_ready(&pods).await;
+        scene.cluster.api().fail(Verb::List, fault);
+        let lb = Lb::start(&scene.yaml("").replace("timeout: 10s", "timeout: 1s")).await;
+        problem_becomes(&lb, Some(problem)).await;
+        assert_eq!(ask(&lb).await.0, 503);
+        scene.cluster.api().mend(Verb::List);
+        problem_becomes(&lb, None).await;
+        assert_eq!(ask(&lb).await, (200, pods[0].name()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +171,7 @@ async fn failures_are_not_repeated_without_a_rest() {
         (Verb::List, Fault::Refuse(broken.clone())),
         (Verb::List, Fault::Cut),
         (Verb::List, Fault::Garbage),
+        (Verb::List, Fault::Refuse(gone.clone())),
         (Verb::Watch, Fault::Refuse(broken.clone())),
         (Verb::Watch, Fault::Cut),
         (Verb::Watch, Fault::Garbage),

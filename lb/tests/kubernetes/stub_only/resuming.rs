@@ -3,7 +3,7 @@
 use crate::api::{Order, Verb};
 use crate::load::Load;
 use crate::pods::Pod;
-use crate::scene::{Scene, endpoints_become, of_pod, problem_becomes, watch_becomes};
+use crate::scene::{Scene, end_watches, endpoints_become, of_pod, problem_becomes, watch_becomes};
 use crate::slices::{State, endpoint, slice};
 use crate::support::{Lb, eventually};
 
@@ -35,8 +35,7 @@ async fn watches_that_end_or_break_are_resumed() {
     let load = Load::start(&lb);
     for (number, order) in [Order::End, Order::Cut, Order::End].into_iter().enumerate() {
         let watches = api.count(Verb::Watch);
-        api.order(order);
-        eventually("the watch to end", || (api.watches() == 0).then_some(())).await;
+        end_watches(&scene, order).await;
         // What changes while nobody watches is told afterwards.
         changes(&scene, &lb, &pods[..number + 2]).await;
         assert!(api.count(Verb::Watch) > watches);
@@ -106,6 +105,23 @@ async fn after_a_410_nothing_is_missing_for_a_moment() {
     endpoints_become(&lb, 2).await;
 }
 
+/// Some say it in the status of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_410_instead_of_a_watch_is_understood_as_well() {
+    let scene = Scene::on_stub().await;
+    let api = scene.cluster.api();
+    let pods = scene.pods(1..=3).await;
+    let lb = known(&scene, &pods[..2]).await;
+    api.say_gone_in_the_status();
+    others_change(&scene, 1).await;
+    api.compact();
+    end_watches(&scene, Order::End).await;
+    changes(&scene, &lb, &pods).await;
+    watch_becomes(&lb, true).await;
+    problem_becomes(&lb, None).await;
+    assert_eq!(api.count(Verb::List), 2);
+}
+
 /// In a quiet namespace of a busy cluster, only bookmarks keep a watch from being too far
 /// behind.
 #[tokio::test(flavor = "multi_thread")]
@@ -117,8 +133,7 @@ async fn bookmarks_are_asked_for_and_used() {
     others_change(&scene, 1).await;
     let watches = api.count(Verb::Watch);
     api.order(Order::Bookmark);
-    api.order(Order::End);
-    eventually("the watch to end", || (api.watches() == 0).then_some(())).await;
+    end_watches(&scene, Order::End).await;
     api.compact();
     eventually("another watch", || (api.count(Verb::Watch) > watches).then_some(())).await;
     changes(&scene, &lb, &pods).await;
