@@ -1,7 +1,7 @@
 //! Who `lb` is, and may do, changes while it runs.
 
 use crate::api::{Order, Verb};
-use crate::kubeconfig;
+use crate::kubeconfig::{self, Access};
 use crate::scene::{ACCOUNT, Scene, ask, endpoints_become, problem_becomes, told, watch_becomes};
 use crate::support::Lb;
 
@@ -53,6 +53,33 @@ async fn what_it_may_is_taken_from_it_and_given_back() {
     endpoints_become(&lb, 2).await;
     watch_becomes(&lb, true).await;
     problem_becomes(&lb, None).await;
+}
+
+/// The kubeconfig leads to somebody else first: its author has to correct the file, and
+/// nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_that_leads_elsewhere_is_corrected() {
+    let scene = Scene::on_stub_with_tls().await;
+    let stranger = Scene::on_stub_with_tls().await;
+    let pods = scene.pods(1..=1).await;
+    scene.publish_ready(&pods).await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let wrong = [
+        Access { server: format!("https://{nobody}"), ..scene.access.clone() },
+        Access { authority: stranger.access.authority.clone(), ..scene.access.clone() },
+        Access { server: stranger.access.server.clone(), ..scene.access.clone() },
+        Access { server: scene.access.server.replace("https", "http"), ..scene.access.clone() },
+    ];
+    for access in wrong {
+        scene.write_kubeconfig(&access);
+        let lb = start(&scene).await;
+        assert_eq!(ask(&lb).await.0, 503);
+        assert_eq!(told(&lb).await.len(), 1);
+        scene.write_kubeconfig(&scene.access);
+        problem_becomes(&lb, None).await;
+        endpoints_become(&lb, 1).await;
+        assert_eq!(ask(&lb).await, (200, pods[0].name()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
