@@ -45,7 +45,7 @@ main() {
     export MANIFESTS=$work LB_BIN=${LB_BIN:-${CARGO_TARGET_DIR:-target}/debug/lb}
     export CARGO_NET_OFFLINE=true PYTHONDONTWRITEBYTECODE=1
     in_cluster "$python" -m unittest --verbose scripts/tests/test_k8s_cluster.py
-    in_cluster cargo test --workspace --test kubernetes
+    in_cluster cargo test --workspace --test kubernetes -- anywhere::
     echo "test-k8s: passed, ${SECONDS}s"
 }
 

@@ -202,7 +202,7 @@ fn among_many_the_few_that_are_left_are_all_compared() {
     for index in 0..10 {
         slots[index * 100].in_flight.store(index as u32, Ordering::Relaxed);
     }
-    let left = |index: usize| index % 100 == 0;
+    let left = |index: usize| index.is_multiple_of(100);
     let counts = counts_of(Algorithm::LeastConnections, &slots, 1000, left, false);
     assert_eq!(counts[0], 1000);
 }

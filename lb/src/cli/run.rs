@@ -14,7 +14,7 @@ use crate::snapshot::Registry;
 
 /// Pingora reports every client that goes away as an error; what matters of it
 /// stands in our access log.
-const DEFAULT_FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_pool=off,h2=error,hickory_net=off,kube_client=off,kube_runtime=off,tower=off";
+const DEFAULT_FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_pool=off,h2=error,hickory_net=off,kube_client=off,kube_runtime=off,tower=off,rustls_platform_verifier=off";
 
 pub(super) fn run(config: &Path, pid_file: Option<&Path>) -> ExitCode {
     start_log();

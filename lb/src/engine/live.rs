@@ -104,6 +104,13 @@ impl Shared {
         unchecked
     }
 
+    /// Whether a Service has never been listed.
+    pub fn has_unlisted(&self) -> bool {
+        let live = self.live();
+        let mut services = live.snapshot.upstreams.iter().flat_map(|upstream| upstream.services());
+        services.any(|service| !service.is_listed())
+    }
+
     /// What is wrong with the Services that endpoints come from, in words.
     pub fn problems(&self) -> Vec<String> {
         let live = self.live();

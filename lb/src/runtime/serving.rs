@@ -133,10 +133,13 @@ impl Serving {
         Ok(true)
     }
 
-    /// Waits until every endpoint has been checked. False: the process is to stop.
+    /// Waits until every Service has been listed and every endpoint checked. There is
+    /// somebody who knows more, and serves: other than at a start, no time is long enough
+    /// to do without a list. False: the process is to stop.
     async fn all_checked(&mut self) -> bool {
         let mut looks = interval(CHECKED);
-        while !self.control.shared.unchecked().is_empty() {
+        let shared = Arc::clone(&self.control.shared);
+        while shared.has_unlisted() || !shared.unchecked().is_empty() {
             tokio::select! {
                 _ = looks.tick() => {}
                 wish = self.signals.next() => match wish {

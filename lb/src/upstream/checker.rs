@@ -101,7 +101,7 @@ fn take_over(old: &Arc<Upstream>, new: &Arc<Upstream>) {
             endpoint.state.health.assume_healthy();
         }
     }
-    new.arrange(&before.endpoints);
+    new.take_over(&before.endpoints);
     if old.connects_as(new) {
         // Who waits for a place was decided by the old snapshot: it is to find the new
         // endpoints too.

@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// What else is configured of it.
     pub rules: EndpointRules,
+    /// No source has it any more: it is here until others can take its place.
+    pub(super) stays: bool,
     /// Counters and health.
     pub state: Arc<EndpointState>,
 }
@@ -68,8 +70,11 @@ pub struct EndpointRules {
 impl PartialEq for Endpoint {
     fn eq(&self, other: &Self) -> bool {
         // Destructured so that a new field cannot be forgotten here.
-        let Self { weight, rules, state } = self;
-        *weight == other.weight && *rules == other.rules && state.id() == other.state.id()
+        let Self { weight, rules, stays, state } = self;
+        *weight == other.weight
+            && *rules == other.rules
+            && *stays == other.stays
+            && state.id() == other.state.id()
     }
 }
 
@@ -114,20 +119,50 @@ impl Upstream {
     /// that took requests up to now. Who left takes no new request; what is open
     /// goes on.
     pub(super) fn arrange(&self, before: &[Endpoint]) {
+        self.arrange_after(before, |old| old.stays);
+    }
+
+    /// The same after a reload: `before` are those of the snapshot before.
+    pub(super) fn take_over(&self, before: &[Endpoint]) {
+        self.arrange_after(before, |_| true);
+    }
+
+    /// Make before break: those who can take requests stay while nobody else can in
+    /// their place. While it is not known yet whom a source has, those stay that are
+    /// `waiting` for it.
+    fn arrange_after(&self, before: &[Endpoint], waiting: impl Fn(&Endpoint) -> bool) {
         let mut endpoints = source::endpoints(&self.sources, &self.shared);
         endpoints.iter().for_each(|endpoint| endpoint.state.enter());
-        // Make before break: while none of those who are to be here can take a
-        // request, those who can stay. Unless there is to be nobody.
-        let may_use = |endpoint: &&Endpoint| self.may_use(&endpoint.state);
-        let is_over = endpoints.is_empty() && self.sources.iter().all(Source::may_be_empty);
-        if !is_over && !endpoints.iter().any(|endpoint| may_use(&endpoint)) {
-            let here = ids(&endpoints);
-            let is_here = |endpoint: &Endpoint| here.contains(&endpoint.state.id());
-            let staying: Vec<Endpoint> =
-                before.iter().filter(|old| may_use(old) && !is_here(old)).cloned().collect();
-            endpoints.extend(staying);
-        }
+        let here = ids(&endpoints);
+        let is_needed: Box<dyn Fn(&Endpoint) -> bool> = if !self.have_place(&endpoints) {
+            Box::new(|_| true)
+        } else if !self.sources.iter().all(Source::is_known) {
+            Box::new(waiting)
+        } else {
+            Box::new(|_| false)
+        };
+        let can_stay = |old: &&Endpoint| {
+            is_needed(old) && self.may_use(&old.state) && !here.contains(&old.state.id())
+        };
+        let staying = before.iter().filter(can_stay);
+        let staying: Vec<Endpoint> =
+            staying.map(|old| Endpoint { stays: true, ..old.clone() }).collect();
+        drop(is_needed);
+        endpoints.extend(staying);
         self.replace_members(endpoints, before);
+    }
+
+    /// Whether requests have where to go: to one that can take them, and is no backup
+    /// of those that have not been checked yet; or nowhere, if there is to be nobody.
+    fn have_place(&self, endpoints: &[Endpoint]) -> bool {
+        if endpoints.is_empty() {
+            return self.sources.iter().all(Source::may_be_empty);
+        }
+        let (can, cannot): (Vec<&Endpoint>, Vec<&Endpoint>) =
+            endpoints.iter().partition(|endpoint| self.may_use(&endpoint.state));
+        let is_first = |endpoint: &&Endpoint| endpoint.rules.tier < Tier::Backup;
+        let is_backup = |endpoint: &&Endpoint| endpoint.rules.tier == Tier::Backup;
+        can.iter().any(|endpoint| !is_backup(endpoint) || !cannot.iter().any(is_first))
     }
 
     fn replace_members(&self, endpoints: Vec<Endpoint>, before: &[Endpoint]) {

@@ -133,10 +133,65 @@ fn what_is_not_listed_yet_takes_nobodys_place() {
     let registry = Registry::default();
     let old = upstream(&registry, r#"endpoints: [{ address: "10.0.0.1:1" }]"#);
     let new = upstream(&registry, &format!("endpoints_from: {{ {SERVICE} }}"));
-    new.arrange(&old.members().endpoints);
+    new.take_over(&old.members().endpoints);
     assert_eq!(taken(&new), ["10.0.0.1:1"]);
     list(&new, "10.0.0.2:1");
     assert_eq!(taken(&new), ["10.0.0.2:1"]);
+}
+
+/// Not even the others of the upstream are to have all of it until then.
+#[test]
+fn a_source_that_is_spelled_otherwise_costs_nobody() {
+    let registry = Registry::default();
+    let others =
+        r#"endpoints: [{ address: "10.0.0.8:1" }, { address: "10.0.0.9:1", backup: true }]"#;
+    let old = upstream(&registry, &format!("endpoints_from: {{ {SERVICE} }}, {others}"));
+    list(&old, "10.0.0.1:1, 10.0.0.2:1");
+    let new = upstream(
+        &registry,
+        &format!("endpoints_from: {{ {} }}, {others}", SERVICE.replace("port: c", "port: d")),
+    );
+    new.take_over(&old.members().endpoints);
+    let all = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.8:1"];
+    assert_eq!(taken(&new), all);
+    // As often as that is looked at.
+    arrange(&new);
+    assert_eq!(taken(&new), all);
+    list(&new, "10.0.0.2:1");
+    assert_eq!(taken(&new), all[1..]);
+}
+
+/// Who leaves a Service that is known does not stay for another that is not.
+#[test]
+fn what_is_not_listed_keeps_nobody_of_others() {
+    let registry = Registry::default();
+    let old = upstream(&registry, &format!("endpoints_from: {{ {SERVICE} }}"));
+    list(&old, "10.0.0.1:1, 10.0.0.2:1");
+    let second = SERVICE.replace("service: b", "service: x");
+    let new = upstream(&registry, &format!("endpoints_from: [{{ {SERVICE} }}, {{ {second} }}]"));
+    new.take_over(&old.members().endpoints);
+    list(&new, "10.0.0.2:1");
+    assert_eq!(taken(&new), ["10.0.0.2:1"]);
+}
+
+#[test]
+fn a_backup_does_not_take_the_place_of_those_that_are_about_to_be_checked() {
+    let api = upstream(
+        &Registry::default(),
+        &format!(
+            r#"health_check: {{ path: / }}, endpoints_from: {{ {SERVICE} }}, endpoints: [{{ address: "10.9.9.9:1", backup: true }}]"#
+        ),
+    );
+    list(&api, "10.0.0.1:1");
+    state(&api, "10.9.9.9:1").health.assume_healthy();
+    state(&api, "10.0.0.1:1").health.assume_healthy();
+    list(&api, "10.0.0.2:1");
+    assert_eq!(taken(&api), ["10.0.0.1:1"]);
+    state(&api, "10.0.0.2:1").health.assume_healthy();
+    arrange(&api);
+    assert_eq!(taken(&api), ["10.0.0.2:1"]);
+    list(&api, "");
+    assert_eq!(taken(&api), ["10.9.9.9:1"], "that is what it is for");
 }
 
 #[test]

@@ -81,6 +81,16 @@ impl Source {
         matches!(self, Self::Service { service, .. } if service.is_listed())
     }
 
+    /// Whether it is known whom it has, or that this cannot be found out for now. Of a
+    /// Service it can be at any time.
+    pub(super) fn is_known(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Name { name, .. } => name.is_asked(),
+            Self::Service { service, .. } => service.is_listed(),
+        }
+    }
+
     /// Its endpoints as they are now.
     fn members(&self) -> Vec<Member> {
         match self {
@@ -116,6 +126,7 @@ pub(super) fn endpoints(sources: &[Source], shared: &Shared) -> Vec<Endpoint> {
         .map(|Member { address, target, weight, rules }| Endpoint {
             weight,
             rules,
+            stays: false,
             state: shared.endpoint(&address, &target),
         })
         .collect()

@@ -18,6 +18,9 @@ mod slices;
 mod stays;
 mod stub_only;
 
+#[path = "../handover/family.rs"]
+#[expect(dead_code, reason = "shared with the tests of handing over")]
+mod family;
 #[path = "../e2e/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the tests in e2e")]
 mod support;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use parking_lot::Mutex;
+use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -93,6 +94,12 @@ async fn make(settings: &ClusterSettings) -> Result<Made, Problem> {
         }
         None => of_file(Kubeconfig::read(), settings).await?,
     };
+    if config.cluster_url.scheme().is_none() {
+        // kube would panic.
+        let what = "the kubeconfig's server has no scheme; write https://HOST:PORT";
+        return Err(Problem::Config(what.to_owned()));
+    }
+    trim_token(&mut config)?;
     config.connect_timeout = Some(settings.timeout);
     config.write_timeout = Some(settings.timeout);
     // A watch is silent for as long as nothing changes, at most as long as it lives.
@@ -102,6 +109,29 @@ async fn make(settings: &ClusterSettings) -> Result<Made, Problem> {
     config.default_retry = false;
     let client = Client::try_from(config).map_err(|error| Problem::of_config(&error))?;
     Ok(Made { client, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+}
+
+/// Takes white space off a token, as client-go does: an editor leaves a line's end, which
+/// no header may have. A token in a file of its own is one in the kubeconfig then: it is
+/// read again when it is not accepted any more.
+fn trim_token(config: &mut Config) -> Result<(), Problem> {
+    let in_file = match &config.auth_info.token_file {
+        Some(path) => std::fs::read_to_string(path).ok(),
+        None => None,
+    };
+    let token = match (&config.auth_info.token, in_file) {
+        (_, Some(token)) if token.trim() != token => token,
+        (Some(token), None) => token.expose_secret().to_owned(),
+        _ => return Ok(()),
+    };
+    let token = token.trim();
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let what = "the kubeconfig's token is none: it has white space or other characters in it";
+        return Err(Problem::Config(what.to_owned()));
+    }
+    config.auth_info.token = Some(token.to_owned().into());
+    config.auth_info.token_file = None;
+    Ok(())
 }
 
 /// What Kubernetes sets in every container.
@@ -192,6 +222,32 @@ mod tests {
             "{{ exec: {{ apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
              command: {command}, args: [{args}], env: [{{ name: KEY, value: hunter2 }}] }} }}"
         ))
+    }
+
+    #[tokio::test]
+    async fn what_kube_would_panic_of_is_refused() {
+        let no_scheme = of_user("{ token: t }").replace("http://", "");
+        assert!(refused(&no_scheme).await.contains("scheme"));
+        let odd = refused(&of_user("{ token: \"a b\" }")).await;
+        assert!(odd.contains("token"), "{odd}");
+    }
+
+    #[tokio::test]
+    async fn a_token_may_end_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, token) = (directory.path().join("config"), directory.path().join("token"));
+        std::fs::write(&token, "t\n").unwrap();
+        for user in
+            ["{ token: \"t\\n\" }".to_owned(), format!("{{ tokenFile: {} }}", token.display())]
+        {
+            std::fs::write(&path, of_user(&user)).unwrap();
+            let request = http::Request::get("/").body(kube::client::Body::empty()).unwrap();
+            let made = Cluster::new(settings(&path)).client().await.unwrap();
+            // It comes as far as the server, which is not there.
+            let error = made.client.send(request).await.unwrap_err();
+            let problem = Problem::Config(format!("{error:?}")).to_string();
+            assert!(problem.contains("ConnectionRefused"), "{problem}");
+        }
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::line::{WATCH_FOR, listen};
-use super::slices::{Slice, merge};
+use super::slices::{MOST_PODS, Slice, merge};
 use super::{Cluster, Problem, Service};
 
 /// By this label slices say whose they are.
@@ -32,8 +32,12 @@ const TOO_OFTEN: u32 = 3;
 /// A watch that stood for so long has ended a row of failures.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// As many slices of a Service are kept; the controller puts 100 pods into one.
-const MOST_SLICES: usize = 1000;
+/// As many slices of a Service are kept: with one pod in each, as many as are used.
+const MOST_SLICES: usize = MOST_PODS;
+
+/// So often all is listed anew, whatever the watch says: a cluster that was put back to an
+/// older state tells its watchers nothing of it.
+const LIST_ANEW: Duration = Duration::from_secs(600);
 
 /// After so long without a failure, the next one is the first again.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
@@ -124,6 +128,7 @@ impl Follower<'_> {
         loop {
             match self.take_in(watcher(slices.clone(), config.clone())).await {
                 End::Failed => sleep(self.failed.pause()).await,
+                End::Due => {}
                 End::Outdated => {
                     // At once, unless that does not help.
                     let pause = self.outdated.pause();
@@ -150,6 +155,7 @@ impl Follower<'_> {
         let mut list_due = Some(Instant::now() + patience);
         // When what has changed is to be taken in.
         let mut due: Option<Instant> = None;
+        let mut list_anew = pin!(sleep(LIST_ANEW.mul_f64(0.9 + fastrand::f64() * 0.2)));
         loop {
             let next = async {
                 match list_due {
@@ -163,6 +169,7 @@ impl Follower<'_> {
                     self.publish(&slices);
                     continue;
                 }
+                () = &mut list_anew, if list_due.is_none() && due.is_none() => return End::Due,
                 event = next => event,
             };
             let event = match event {
@@ -249,6 +256,8 @@ enum End {
     Failed,
     /// Changes have been missed.
     Outdated,
+    /// It is time.
+    Due,
 }
 
 /// The slices of a Service by their names.

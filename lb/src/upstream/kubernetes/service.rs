@@ -82,7 +82,7 @@ impl Service {
     }
 
     /// Whether all of its pods have been known once: none is none then.
-    pub(in crate::upstream) fn is_listed(&self) -> bool {
+    pub fn is_listed(&self) -> bool {
         self.known.lock().listed
     }
 

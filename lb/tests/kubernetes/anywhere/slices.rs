@@ -8,6 +8,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use crate::pods::Pod;
 use crate::scene::{
     SERVICE, Scene, ask, endpoints_become, metrics_come_to_say, of_pod, problem_becomes, told,
+    watch_becomes,
 };
 use crate::slices::{State, endpoint, slice};
 use crate::support::Lb;
@@ -110,16 +111,18 @@ async fn ports_go_by_name_or_by_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slices_without_ports_or_pods_say_nothing() {
+async fn a_slice_without_pods_says_nothing_and_pods_without_ports_are_told() {
     let scene = Scene::new().await;
     let pods = scene.pods(1..=1).await;
     let none = EndpointSlice { ports: None, ..slice("api-0", SERVICE, &[], Vec::new()) };
     scene.cluster.apply(none).await;
-    let empty = slice("api-1", SERVICE, &[], vec![of_pod(&pods[0], State::Ready)]);
-    scene.cluster.apply(empty).await;
     let lb = scene.start().await;
-    endpoints_become(&lb, 0).await;
+    watch_becomes(&lb, true).await;
     assert_eq!(told(&lb).await, [""; 0]);
+    let portless = slice("api-1", SERVICE, &[], vec![of_pod(&pods[0], State::Ready)]);
+    scene.cluster.apply(portless).await;
+    problem_becomes(&lb, Some("no_port")).await;
+    endpoints_become(&lb, 0).await;
     assert_eq!(ask(&lb).await.0, 503);
     scene.put("api-2", vec![of_pod(&pods[0], State::Ready)]).await;
     endpoints_become(&lb, 1).await;

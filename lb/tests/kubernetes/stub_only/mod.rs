@@ -6,3 +6,4 @@ mod malformed;
 mod outages;
 mod questions;
 mod resuming;
+mod taking_over;
