@@ -134,35 +134,28 @@ impl Upstream {
         let mut endpoints = source::endpoints(&self.sources, &self.shared);
         endpoints.iter().for_each(|endpoint| endpoint.state.enter());
         let here = ids(&endpoints);
-        let is_needed: Box<dyn Fn(&Endpoint) -> bool> = if !self.have_place(&endpoints) {
-            Box::new(|_| true)
-        } else if !self.sources.iter().all(Source::is_known) {
-            Box::new(waiting)
-        } else {
-            Box::new(|_| false)
+        let all_are_needed = !self.have_place(&endpoints);
+        let all_are_known = self.sources.iter().all(Source::is_known);
+        let stays = |old: &&Endpoint| {
+            (all_are_needed || (!all_are_known && waiting(old)))
+                && self.may_use(&old.state)
+                && !here.contains(&old.state.id())
         };
-        let can_stay = |old: &&Endpoint| {
-            is_needed(old) && self.may_use(&old.state) && !here.contains(&old.state.id())
-        };
-        let staying = before.iter().filter(can_stay);
-        let staying: Vec<Endpoint> =
-            staying.map(|old| Endpoint { stays: true, ..old.clone() }).collect();
-        drop(is_needed);
-        endpoints.extend(staying);
+        let staying = before.iter().filter(stays);
+        endpoints.extend(staying.map(|old| Endpoint { stays: true, ..old.clone() }));
         self.replace_members(endpoints, before);
     }
 
     /// Whether requests have where to go: to one that can take them, and is no backup
-    /// of those that have not been checked yet; or nowhere, if there is to be nobody.
+    /// of others that may come to; or nowhere, if there is to be nobody.
     fn have_place(&self, endpoints: &[Endpoint]) -> bool {
         if endpoints.is_empty() {
             return self.sources.iter().all(Source::may_be_empty);
         }
         let (can, cannot): (Vec<&Endpoint>, Vec<&Endpoint>) =
             endpoints.iter().partition(|endpoint| self.may_use(&endpoint.state));
-        let is_first = |endpoint: &&Endpoint| endpoint.rules.tier < Tier::Backup;
-        let is_backup = |endpoint: &&Endpoint| endpoint.rules.tier == Tier::Backup;
-        can.iter().any(|endpoint| !is_backup(endpoint) || !cannot.iter().any(is_first))
+        let first_will = cannot.iter().any(|endpoint| endpoint.rules.tier < Tier::Backup);
+        can.iter().any(|endpoint| endpoint.rules.tier != Tier::Backup || !first_will)
     }
 
     fn replace_members(&self, endpoints: Vec<Endpoint>, before: &[Endpoint]) {
