@@ -90,7 +90,9 @@ async fn make(settings: &ClusterSettings) -> Result<Made, Problem> {
         Some(path) => of_file(Kubeconfig::read_from(path), settings).await?,
         // A context is one of a kubeconfig.
         None if settings.context.is_none() && is_in_cluster() => {
-            Config::incluster().map_err(|error| Problem::of_config(&error))?
+            Config::incluster().map_err(|error| {
+                Problem::Config(format!("this pod has no service account mounted: {error}"))
+            })?
         }
         None => of_file(Kubeconfig::read(), settings).await?,
     };

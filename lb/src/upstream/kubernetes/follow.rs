@@ -56,13 +56,7 @@ pub(in crate::upstream) async fn follow(
         std::future::pending::<()>().await;
     };
     let _followed = Followed::begin(&service);
-    let mut follower = Follower {
-        service: &service,
-        cluster: &cluster,
-        changed: &changed,
-        failed: Row::default(),
-        outdated: Row::default(),
-    };
+    let mut follower = Follower::new(&service, &cluster, &changed);
     tokio::select! {
         () = give_up => {}
         () = follower.run() => {}
@@ -86,7 +80,7 @@ impl Drop for Followed<'_> {
     }
 }
 
-struct Follower<'f> {
+pub(super) struct Follower<'f> {
     service: &'f Arc<Service>,
     cluster: &'f Arc<Cluster>,
     changed: &'f Notify,
@@ -117,7 +111,15 @@ impl Row {
     }
 }
 
-impl Follower<'_> {
+impl<'f> Follower<'f> {
+    pub(super) fn new(
+        service: &'f Arc<Service>,
+        cluster: &'f Arc<Cluster>,
+        changed: &'f Notify,
+    ) -> Self {
+        Self { service, cluster, changed, failed: Row::default(), outdated: Row::default() }
+    }
+
     async fn run(&mut self) {
         let client = listen(Arc::clone(self.cluster), Arc::clone(self.service));
         let of = self.service.of();
@@ -144,7 +146,7 @@ impl Follower<'_> {
     }
 
     /// Takes in what a watcher says, until another has to begin.
-    async fn take_in(
+    pub(super) async fn take_in(
         &mut self,
         events: impl Stream<Item = watcher::Result<Event<EndpointSlice>>>,
     ) -> End {
@@ -251,7 +253,8 @@ impl Follower<'_> {
 }
 
 /// Why another watcher has to begin, with a list of all.
-enum End {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
     /// Something went wrong after which it cannot be gone on.
     Failed,
     /// Changes have been missed.

@@ -7,6 +7,8 @@
 
 mod cluster;
 mod follow;
+#[cfg(test)]
+mod follow_tests;
 mod line;
 mod problem;
 mod service;

@@ -116,6 +116,7 @@ impl Problem {
 
     fn of_status(verb: &'static str, status: &kube::core::Status) -> Option<Self> {
         let remark = match (&*status.message, &*status.reason) {
+            ("", "") if status.code == 0 => "what it sends is not understood".to_owned(),
             ("", "") => format!("status {}", status.code),
             ("", reason) => shown(reason),
             (message, _) => shown(message),
