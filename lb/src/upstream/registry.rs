@@ -1,7 +1,7 @@
 //! Where the state of endpoints, and what is known of names, outlives a snapshot.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
+use std::hash::{Hash, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -127,26 +127,14 @@ impl Shared {
 
     /// What is known of a name.
     pub(super) fn name(&self, name: &str) -> Arc<DnsName> {
-        let mut names = self.names.lock();
-        if let Some(known) = names.get(name).and_then(Weak::upgrade) {
-            return known;
-        }
-        names.retain(|_, name| name.strong_count() > 0);
-        let new = Arc::new(DnsName::new(Arc::clone(&self.upstream), name));
-        names.insert(Arc::clone(new.name()), Arc::downgrade(&new));
-        new
+        let new = || DnsName::new(Arc::clone(&self.upstream), name);
+        known_or_new(&self.names, &name.into(), new)
     }
 
     /// What is known of a Service.
     pub(super) fn service(&self, of: ServiceRef) -> Arc<Service> {
-        let mut services = self.services.lock();
-        if let Some(known) = services.get(&of).and_then(Weak::upgrade) {
-            return known;
-        }
-        services.retain(|_, service| service.strong_count() > 0);
-        let new = Arc::new(Service::new(Arc::clone(&self.upstream), of.clone()));
-        services.insert(of, Arc::downgrade(&new));
-        new
+        let new = || Service::new(Arc::clone(&self.upstream), of.clone());
+        known_or_new(&self.services, &of, new)
     }
 
     /// Whether an interval is over, so that another begins. The first begins now.
@@ -242,15 +230,26 @@ impl Registry {
 
     /// What an upstream shares between snapshots, made when it is new.
     pub fn shared(&self, upstream: &Arc<str>) -> Arc<Shared> {
-        let mut upstreams = self.upstreams.lock();
-        if let Some(known) = upstreams.get(upstream).and_then(Weak::upgrade) {
-            return known;
-        }
-        upstreams.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::new(Shared::new(Arc::clone(upstream), Arc::clone(&self.retired)));
-        upstreams.insert(Arc::clone(upstream), Arc::downgrade(&shared));
-        shared
+        let new = || Shared::new(Arc::clone(upstream), Arc::clone(&self.retired));
+        known_or_new(&self.upstreams, upstream, new)
     }
+}
+
+/// What is known under a key, made when nobody holds it. What else nobody holds is
+/// forgotten then.
+fn known_or_new<K: Clone + Eq + Hash, V>(
+    known: &Mutex<HashMap<K, Weak<V>>>,
+    key: &K,
+    new: impl FnOnce() -> V,
+) -> Arc<V> {
+    let mut known = known.lock();
+    if let Some(one) = known.get(key).and_then(Weak::upgrade) {
+        return one;
+    }
+    known.retain(|_, one| one.strong_count() > 0);
+    let new = Arc::new(new());
+    known.insert(key.clone(), Arc::downgrade(&new));
+    new
 }
 
 #[cfg(test)]
