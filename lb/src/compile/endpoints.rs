@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::Context;
 use crate::config::{self, EndpointsFrom, Path, Step};
 use crate::upstream::{EndpointRules, ServiceRef, Shared, Source, Tier};
-use crate::values::{EndpointAddress, HostName, ServicePort};
+use crate::values::{EndpointAddress, ServicePort};
 
 /// The sources of an upstream, in written order: what is known beforehand first.
 pub(super) fn sources(
@@ -68,7 +68,7 @@ pub(super) fn sources(
                     context.missing(path, "dns needs a port, that of every address");
                     continue;
                 };
-                let address = named(name, *port);
+                let address = EndpointAddress::Name(name.as_str().to_owned(), *port);
                 if !seen.insert(address.clone()) {
                     let what = format!("{address} is already an endpoint of this upstream");
                     context.error(path.join("dns"), what);
@@ -87,7 +87,7 @@ pub(super) fn sources(
 }
 
 /// What finds endpoints while running.
-pub(super) fn found(written: &config::Upstream) -> &[EndpointsFrom] {
+fn found(written: &config::Upstream) -> &[EndpointsFrom] {
     written.endpoints_from.as_ref().map_or(&[], |from| from.as_slice())
 }
 
@@ -141,28 +141,17 @@ fn service_ref(written: &config::Service) -> Option<ServiceRef> {
     Some(ServiceRef { namespace, name, port })
 }
 
-fn named(name: &HostName, port: u16) -> EndpointAddress {
-    EndpointAddress::Name(name.as_str().to_owned(), port)
-}
-
 /// Refuses an upstream of nobody, and backups of nobody.
 fn check_some(written: &config::Upstream, upstream: &Path, context: &mut Context<'_>) {
     let from = found(written);
-    // The list that was written last of all is the place to say it.
-    let key = if from.is_empty() && written.endpoints_from.is_some() {
-        "endpoints_from"
-    } else {
-        "endpoints"
-    };
+    let is_found = written.endpoints.is_empty() && written.endpoints_from.is_some();
+    let path = upstream.join(if is_found { "endpoints_from" } else { "endpoints" });
     if written.endpoints.is_empty() && from.is_empty() {
-        let what = "an upstream needs at least one endpoint, or endpoints_from";
-        context.missing(upstream.join(key), what);
+        context.missing(path, "an upstream needs at least one endpoint, or endpoints_from");
         return;
     }
     let known = written.endpoints.iter().map(|endpoint| endpoint.backup);
     if known.chain(from.iter().map(|from| from.backup)).all(|backup| backup == Some(true)) {
-        let what = "every endpoint is a backup; at least one must not be";
-        let key = if written.endpoints.is_empty() { "endpoints_from" } else { "endpoints" };
-        context.missing(upstream.join(key), what);
+        context.missing(path, "every endpoint is a backup; at least one must not be");
     }
 }
