@@ -238,6 +238,19 @@ pub async fn told(lb: &Lb) -> Vec<String> {
     problems.iter().map(|problem| problem.as_str().unwrap().to_owned()).collect()
 }
 
+/// Waits until something like this is among them.
+pub async fn is_told(lb: &Lb, text: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = told(lb).await;
+        if told.iter().any(|problem| problem.contains(text)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{told:?}, never {text}\n{}", lb.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Waits until the metrics page has this text.
 pub async fn metrics_come_to_say(lb: &Lb, text: &str) {
     let deadline = Instant::now() + PATIENCE;

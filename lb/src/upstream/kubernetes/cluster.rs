@@ -1,8 +1,9 @@
 //! The client of the API server, shared by all Services.
 
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
@@ -94,7 +95,7 @@ async fn make(settings: &ClusterSettings) -> Result<Made, Problem> {
                 Problem::Config(format!("this pod has no service account mounted: {error}"))
             })?
         }
-        None => of_file(Kubeconfig::read(), settings).await?,
+        None => of_file(files_of_user(), settings).await?,
     };
     if config.cluster_url.scheme().is_none() {
         // kube would panic.
@@ -111,6 +112,28 @@ async fn make(settings: &ClusterSettings) -> Result<Made, Problem> {
     config.default_retry = false;
     let client = Client::try_from(config).map_err(|error| Problem::of_config(&error))?;
     Ok(Made { client, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+}
+
+/// The files that `KUBECONFIG` lists, or `~/.kube/config`. As with kubectl, those that are
+/// listed and missing are left out, as long as one is there.
+fn files_of_user() -> Result<Kubeconfig, KubeconfigError> {
+    match std::env::var_os("KUBECONFIG") {
+        Some(list) => of_list(&list),
+        None => Kubeconfig::read(),
+    }
+}
+
+fn of_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
+    let listed = std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty());
+    let (there, missing): (Vec<_>, Vec<_>) = listed.partition(|path| path.exists());
+    // Reading one that is missing says so.
+    let read = if there.is_empty() { &missing[..missing.len().min(1)] } else { &there[..] };
+    if read.is_empty() {
+        return Kubeconfig::read();
+    }
+    read.iter().try_fold(Kubeconfig::default(), |merged, path| {
+        Kubeconfig::read_from(path).and_then(|more| merged.merge(more))
+    })
 }
 
 /// Takes white space off a token, as client-go does: an editor leaves a line's end, which
@@ -142,7 +165,7 @@ fn is_in_cluster() -> bool {
 }
 
 async fn of_file(
-    read: Result<Kubeconfig, kube::config::KubeconfigError>,
+    read: Result<Kubeconfig, KubeconfigError>,
     settings: &ClusterSettings,
 ) -> Result<Config, Problem> {
     let options = KubeConfigOptions { context: settings.context.clone(), ..Default::default() };
@@ -155,11 +178,12 @@ async fn of_file(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
 
-    fn settings(kubeconfig: &std::path::Path) -> ClusterSettings {
+    fn settings(kubeconfig: &Path) -> ClusterSettings {
         ClusterSettings {
             kubeconfig: Some(kubeconfig.to_owned()),
             context: None,
@@ -190,6 +214,20 @@ mod tests {
             let problem = refused(text).await.to_lowercase();
             assert!(problem.contains(said), "{text:?}: {problem}");
         }
+    }
+
+    /// As with kubectl.
+    #[test]
+    fn files_that_are_listed_may_be_missing_but_not_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().join("there");
+        std::fs::write(&there, of_user("{ token: t }")).unwrap();
+        let missing = Path::new("/nowhere/kubeconfig");
+        let list = |paths: &[&Path]| of_list(&std::env::join_paths(paths).unwrap());
+        let read = list(&[missing, Path::new(""), &there, missing]).unwrap();
+        assert_eq!(read.current_context.as_deref(), Some("a"));
+        let error = list(&[missing, missing]).unwrap_err();
+        assert!(format!("{error:?}").contains("/nowhere/kubeconfig"), "{error:?}");
     }
 
     #[tokio::test]

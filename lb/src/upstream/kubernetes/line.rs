@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
@@ -20,6 +21,10 @@ pub(super) const WATCH_FOR: Duration = Duration::from_secs(55);
 /// The watcher begins the next watch as soon as one ends: with a server that ends each
 /// at once, it would never rest.
 const BETWEEN_WATCHES: Duration = Duration::from_secs(1);
+
+/// As many bytes of an answer are taken in: five times what a page of a list comes to that
+/// is full of pods, and kube would hold whatever comes.
+pub(super) const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// A client that tells the Service what becomes of its watches, and lets no answer take
 /// longer to begin than a list may. What it asks by is of the cluster, and made anew
@@ -41,6 +46,7 @@ pub(super) fn listen(cluster: Arc<Cluster>, service: Arc<Service>) -> Client {
             if is_watch && answer.status().is_success() {
                 service.followed();
             }
+            let answer = answer.map(|body| Limited::new(body, LONGEST_ANSWER).map_err(said));
             Ok::<_, BoxError>(answer)
         }
     };
@@ -59,6 +65,11 @@ async fn ask(cluster: &Cluster, request: Request<Body>) -> Result<Response<Body>
         cluster.forget(&made);
     }
     answer
+}
+
+/// What breaks an answer off, in words of ours where it was us.
+fn said(error: BoxError) -> BoxError {
+    if error.is::<LengthLimitError>() { Box::new(Problem::too_long()) } else { error }
 }
 
 fn is_watch<B>(request: &Request<B>) -> bool {

@@ -11,6 +11,7 @@ mod follow;
 mod follow_tests;
 mod line;
 mod problem;
+mod said;
 mod service;
 mod slices;
 #[cfg(test)]

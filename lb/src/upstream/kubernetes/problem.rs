@@ -72,6 +72,12 @@ impl Problem {
         Self::Unreachable(format!("{what} within {after:?}"))
     }
 
+    /// More came than is taken in.
+    pub(super) fn too_long() -> Self {
+        let most = super::line::LONGEST_ANSWER / (1024 * 1024);
+        Self::Refused(format!("its answer is longer than {most} MiB"))
+    }
+
     /// The client could not be made.
     pub(super) fn of_config(error: &(dyn StdError + 'static)) -> Self {
         Self::Config(private(error).unwrap_or_else(|| chain(error)))
@@ -105,10 +111,9 @@ impl Problem {
             | Error::RustlsTls(_)
             | Error::TlsRequired => Self::of_config(error),
             _ => match error.source().unwrap_or(error) {
-                // Ours, on its way through kube's layers.
-                cause if cause.is::<Self>() => cause.downcast_ref::<Self>()?.clone(),
+                cause if let Some(ours) = ours(cause) => ours.clone(),
                 cause if private(cause).is_some() => Self::of_config(cause),
-                // Without the names of those layers.
+                // Without the names of kube's layers.
                 cause => unreachable(cause),
             },
         })
@@ -157,6 +162,18 @@ impl fmt::Display for Problem {
 }
 
 impl StdError for Problem {}
+
+/// What we have said ourselves, on its way through kube's layers.
+fn ours<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Problem> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(problem) = error.downcast_ref() {
+            return Some(problem);
+        }
+        next = error.source();
+    }
+    None
+}
 
 /// What is said instead where kube would repeat what stands in the kubeconfig or comes
 /// from its programs: tokens, and variables with passwords.

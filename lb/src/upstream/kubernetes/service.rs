@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::ServiceRef;
 use super::problem::{FAILURES, Problem};
+use super::said::Said;
 use super::slices::{Counts, Merged, Pod};
 
 /// A Service that endpoints of an upstream come from, and its latest pods.
@@ -31,6 +32,7 @@ struct Known {
     stale_since: Option<SystemTime>,
     /// Why the list is not followed.
     failure: Option<Problem>,
+    said: Said,
     /// What is missing in it.
     lack: Option<Problem>,
     remark: Option<String>,
@@ -64,6 +66,7 @@ impl Service {
             followed: None,
             stale_since: Some(SystemTime::now()),
             failure: None,
+            said: Said::default(),
             lack: None,
             remark: None,
             failures: [0; FAILURES.len()],
@@ -152,7 +155,8 @@ impl Service {
         }
         known.followed.get_or_insert_with(Instant::now);
         known.stale_since = None;
-        if known.failure.take().is_some() {
+        known.failure = None;
+        if known.said.is_over() {
             tracing::info!(upstream = %self.upstream, service = %self.of, "endpoints from Kubernetes are followed again");
         }
     }
@@ -165,8 +169,7 @@ impl Service {
         if let Some(index) = FAILURES.iter().position(|reason| *reason == problem.reason()) {
             known.failures[index] += 1;
         }
-        // Said once, not each time: what does not change is no news.
-        if known.failure.as_ref().is_none_or(|before| !before.is_like(&problem)) {
+        if known.said.is_news(&problem, Instant::now()) {
             tracing::warn!(
                 upstream = %self.upstream,
                 service = %self.of,

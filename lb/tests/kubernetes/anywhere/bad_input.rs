@@ -202,6 +202,7 @@ async fn no_kubeconfig_at_all_and_the_ones_that_kubectl_would_find() {
     recovers(&lb, &pods[0]).await;
     std::fs::remove_dir_all(home).unwrap();
     let mut with_variable = command();
-    with_variable.env("KUBECONFIG", scene.kubeconfig());
+    let listed = [scene.path("missing"), scene.kubeconfig().to_owned()];
+    with_variable.env("KUBECONFIG", std::env::join_paths(listed).unwrap());
     recovers(&Lb::start_through(with_variable, &yaml).await, &pods[0]).await;
 }

@@ -90,6 +90,12 @@ pub fn stalled() -> Body {
     BodyExt::boxed(StreamBody::new(begin.chain(stream::pending())))
 }
 
+/// A body that has no end, in one line that says nothing.
+pub fn endless() -> Body {
+    let spaces = Bytes::from(vec![b' '; 256 * 1024]);
+    BodyExt::boxed(StreamBody::new(stream::repeat_with(move || Ok(Frame::data(spaces.clone())))))
+}
+
 /// A list, or a page of one that goes on at the token.
 pub fn list(list: &List, more: Option<(String, usize)>) -> Value {
     let mut metadata = json!({ "resourceVersion": list.version.to_string() });

@@ -13,6 +13,8 @@ pub enum Fault {
     Hang,
     /// The answer begins, and never goes on.
     Stall,
+    /// The answer goes on for as long as it is read.
+    Endless,
     /// The connection is closed without an answer.
     Cut,
     /// It is refused.

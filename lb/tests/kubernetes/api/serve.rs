@@ -125,6 +125,7 @@ async fn answer(request: Request<Incoming>, core: Arc<Core>) -> io::Result<Respo
         None => {}
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Stall) => return Ok(answer::streamed(200, answer::stalled())),
+        Some(Fault::Endless) => return Ok(answer::streamed(200, answer::endless())),
         Some(Fault::Cut) => return Err(io::ErrorKind::ConnectionAborted.into()),
         Some(Fault::Refuse(refusal)) => return Ok(refusal.response()),
         Some(Fault::Garbage) => return Ok(answer::respond(200, "<html>a login page</html>\n")),

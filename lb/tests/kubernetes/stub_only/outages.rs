@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::api::{ApiServer, Fault, Order, Refusal, Verb};
 use crate::load::Load;
 use crate::pods::Pod;
-use crate::scene::{Scene, ask, endpoints_become, problem_becomes, told, watch_becomes};
+use crate::scene::{Scene, ask, endpoints_become, is_told, problem_becomes, told, watch_becomes};
 use crate::support::{Lb, eventually};
 
 const BOTH: [Verb; 2] = [Verb::List, Verb::Watch];
@@ -162,6 +162,25 @@ async fn watches_that_end_at_once_are_not_begun_without_a_rest() {
     known.recovers().await;
 }
 
+/// Nothing of it is kept beyond a bound, and what was known serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_an_end() {
+    for verb in BOTH {
+        let known = Known::new().await;
+        known.api().fail(verb, Fault::Endless);
+        known.api().order(match verb {
+            // The next watch goes on, and after what is not understood all is listed.
+            Verb::Watch => Order::Cut,
+            Verb::List => Order::Say("?\n".to_owned()),
+        });
+        is_told(&known.lb, "longer than 64 MiB").await;
+        problem_becomes(&known.lb, Some("refused")).await;
+        known.is_not_felt().await;
+        known.mend();
+        known.recovers().await;
+    }
+}
+
 /// The same with whatever else can go wrong at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_not_repeated_without_a_rest() {
@@ -191,6 +210,8 @@ async fn failures_are_not_repeated_without_a_rest() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let rate = api.asked().len() as f64 / begun.elapsed().as_secs_f64();
         assert!(rate < 6.0, "{verb:?} {fault:?}: {rate} requests a second");
+        let warnings = lb.log().lines().filter(|line| line.contains("WARN")).count();
+        assert!(warnings <= 2, "{verb:?} {fault:?}: {}", lb.log());
         let expected = if verb == Verb::List { 503 } else { 200 };
         assert_eq!(ask(&lb).await.0, expected, "{verb:?} {fault:?}");
     }))
