@@ -22,8 +22,8 @@ pub(super) const WATCH_FOR: Duration = Duration::from_secs(55);
 /// at once, it would never rest.
 const BETWEEN_WATCHES: Duration = Duration::from_secs(1);
 
-/// As many bytes of an answer are taken in: five times what a page of a list comes to that
-/// is full of pods, and kube would hold whatever comes.
+/// As many bytes of an answer are taken in; kube would hold whatever comes. All pods of a
+/// Service that are used come to a tenth of it, with their names and nodes.
 pub(super) const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// A client that tells the Service what becomes of its watches, and lets no answer take
