@@ -165,21 +165,13 @@ impl StdError for Problem {}
 
 /// What we have said ourselves, on its way through kube's layers.
 fn ours<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Problem> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(problem) = error.downcast_ref() {
-            return Some(problem);
-        }
-        next = error.source();
-    }
-    None
+    causes(error).find_map(|error| error.downcast_ref())
 }
 
 /// What is said instead where kube would repeat what stands in the kubeconfig or comes
 /// from its programs: tokens, and variables with passwords.
 fn private(error: &(dyn StdError + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in causes(error) {
         if let Some(error) = error.downcast_ref::<KubeconfigError>() {
             return Some(match error {
                 KubeconfigError::Parse(error) => match error.location() {
@@ -213,7 +205,6 @@ fn private(error: &(dyn StdError + 'static)) -> Option<String> {
         {
             return Some("a proxy is asked for, and none can be used".to_owned());
         }
-        next = error.source();
     }
     None
 }
@@ -221,17 +212,22 @@ fn private(error: &(dyn StdError + 'static)) -> Option<String> {
 /// An error with its causes, each once.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
+    for cause in causes(error).skip(1) {
+        let more = cause.to_string();
         // Many say what their cause is going to say.
         if !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }
-        cause = error.source();
     }
     shown(&text)
+}
+
+/// An error, what it comes from, and so on.
+fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
 }
 
 /// What others say, on one line of bounded length.
