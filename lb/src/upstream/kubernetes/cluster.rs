@@ -125,13 +125,14 @@ fn files_of_user() -> Result<Kubeconfig, KubeconfigError> {
 
 fn of_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let listed = std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty());
-    let (there, missing): (Vec<_>, Vec<_>) = listed.partition(|path| path.exists());
-    // Reading one that is missing says so.
-    let read = if there.is_empty() { &missing[..missing.len().min(1)] } else { &there[..] };
-    if read.is_empty() {
+    let mut listed: Vec<_> = listed.collect();
+    if listed.is_empty() {
         return Kubeconfig::read();
     }
-    read.iter().try_fold(Kubeconfig::default(), |merged, path| {
+    if listed.iter().any(|path| path.exists()) {
+        listed.retain(|path| path.exists());
+    }
+    listed.iter().try_fold(Kubeconfig::default(), |merged, path| {
         Kubeconfig::read_from(path).and_then(|more| merged.merge(more))
     })
 }
