@@ -17,9 +17,9 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Whether a failure is news: not what the log says anyway, and not what it said a
-    /// moment ago. What lasts is said then at last.
-    pub(super) fn is_news(&mut self, problem: &Problem, now: Instant) -> bool {
+    /// Takes note of a failure. Whether it is news: not what the log says anyway, and not
+    /// what it said a moment ago. What lasts is said then at last.
+    pub(super) fn fails(&mut self, problem: &Problem, now: Instant) -> bool {
         self.recently.retain(|(_, said)| now.duration_since(*said) < QUIET_FOR);
         let mut known = self.now.iter().chain(self.recently.iter().map(|(said, _)| said));
         if known.any(|said| said.is_like(problem)) {
@@ -30,8 +30,8 @@ impl Said {
         true
     }
 
-    /// Whether it is news that there is no failure any more.
-    pub(super) fn is_over(&mut self) -> bool {
+    /// Takes note that there is none any more. Whether that is news.
+    pub(super) fn recovers(&mut self) -> bool {
         self.now.take().is_some()
     }
 }
@@ -51,12 +51,12 @@ mod tests {
     #[test]
     fn a_failure_and_its_end_are_said_once() {
         let (mut said, start) = (Said::default(), Instant::now());
-        assert!(!said.is_over());
-        assert!(said.is_news(&problem(), start));
+        assert!(!said.recovers());
+        assert!(said.fails(&problem(), start));
         for minutes in 0..5 {
-            assert!(!said.is_news(&problem(), start + Duration::from_secs(60 * minutes)));
+            assert!(!said.fails(&problem(), start + Duration::from_secs(60 * minutes)));
         }
-        assert!(said.is_over() && !said.is_over());
+        assert!(said.recovers() && !said.recovers());
     }
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
         let mut lines = 0;
         for second in 0..180 {
             let now = start + Duration::from_secs(second);
-            lines += usize::from(said.is_news(&problem(), now)) + usize::from(said.is_over());
+            lines += usize::from(said.fails(&problem(), now)) + usize::from(said.recovers());
         }
         assert_eq!(lines, 6, "three times that it fails, and that it is over");
     }
@@ -74,21 +74,21 @@ mod tests {
     #[test]
     fn what_lasts_is_said_at_last() {
         let (mut said, start) = (Said::default(), Instant::now());
-        assert!(said.is_news(&problem(), start));
-        assert!(said.is_over());
+        assert!(said.fails(&problem(), start));
+        assert!(said.recovers());
         let from = |second| start + Duration::from_secs(second);
-        assert!(!said.is_news(&problem(), from(1)));
-        assert!(said.is_news(&problem(), from(61)));
-        assert!(said.is_over());
+        assert!(!said.fails(&problem(), from(1)));
+        assert!(said.fails(&problem(), from(61)));
+        assert!(said.recovers());
     }
 
     #[test]
-    fn another_failure_is_news() {
+    fn another_failure_fails() {
         let (mut said, now) = (Said::default(), Instant::now());
-        assert!(said.is_news(&forbidden("list"), now));
-        assert!(said.is_news(&forbidden("watch"), now), "another verb is another failure");
-        assert!(said.is_news(&problem(), now));
-        assert!(!said.is_news(&forbidden("list"), now), "was said a moment ago");
-        assert!(said.is_over());
+        assert!(said.fails(&forbidden("list"), now));
+        assert!(said.fails(&forbidden("watch"), now), "another verb is another failure");
+        assert!(said.fails(&problem(), now));
+        assert!(!said.fails(&forbidden("list"), now), "was said a moment ago");
+        assert!(said.recovers());
     }
 }

@@ -32,6 +32,7 @@ struct Known {
     stale_since: Option<SystemTime>,
     /// Why the list is not followed.
     failure: Option<Problem>,
+    /// What the log says of that.
     said: Said,
     /// What is missing in it.
     lack: Option<Problem>,
@@ -156,7 +157,7 @@ impl Service {
         known.followed.get_or_insert_with(Instant::now);
         known.stale_since = None;
         known.failure = None;
-        if known.said.is_over() {
+        if known.said.recovers() {
             tracing::info!(upstream = %self.upstream, service = %self.of, "endpoints from Kubernetes are followed again");
         }
     }
@@ -169,7 +170,7 @@ impl Service {
         if let Some(index) = FAILURES.iter().position(|reason| *reason == problem.reason()) {
             known.failures[index] += 1;
         }
-        if known.said.is_news(&problem, Instant::now()) {
+        if known.said.fails(&problem, Instant::now()) {
             tracing::warn!(
                 upstream = %self.upstream,
                 service = %self.of,
