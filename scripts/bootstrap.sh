@@ -12,11 +12,13 @@
 # Overridable, mostly for scripts/test-bootstrap.sh:
 #   APT_GET          the apt-get to run              (apt-get)
 #   POLICY_RC_D      where invoke-rc.d asks          (/usr/sbin/policy-rc.d)
+#   NULL_DEVICE      what every user writes to       (/dev/null)
 #   BOOTSTRAP_TABLE  a file that replaces the table below
 set -euo pipefail
 
 apt_get=${APT_GET:-apt-get}
 policy_rc_d=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
+null_device=${NULL_DEVICE:-/dev/null}
 scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 # One requirement a line; to add one, add a line:
@@ -88,6 +90,10 @@ main() {
         *) usage ;;
     esac
 
+    case $purpose in
+        test | fleet) open_null_device ;;
+    esac
+
     find_missing "$purpose"
     if ((${#missing_packages[@]} > 0)); then
         if ! may_install; then
@@ -117,6 +123,23 @@ main() {
 usage() {
     echo "usage: scripts/bootstrap.sh [demo|test|bench|fleet]" >&2
     exit 2
+}
+
+# PostgreSQL refuses to run as root: of root's, its servers are another user's, and the
+# shells they start write to /dev/null. A program that is run as root and is told to write
+# there takes that right away easily, by a chmod of what it has written.
+open_null_device() {
+    local mode
+    mode=$(stat -L -c %A -- "$null_device")
+    if [[ $mode == ???????rw? ]]; then
+        return
+    fi
+    if [[ $(id -u) != 0 ]] && ! sudo -n true 2>/dev/null; then
+        echo "bootstrap: $null_device is $mode, but everybody has to write to it: chmod 0666 $null_device" >&2
+        exit 1
+    fi
+    echo "bootstrap: $null_device was $mode, which shut out the users that servers run as; now it is open to all" >&2
+    as_root chmod 0666 -- "$null_device"
 }
 
 missing_packages=() # each package once, in the order of the table

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 # The only programs a case may find, besides the fakes.
-real_programs=(bash sh cat chmod dirname env grep ls mkdir rm sleep touch true)
+real_programs=(bash sh cat chmod dirname env grep ls mkdir rm sleep stat touch true)
 
 failures=0
 
@@ -25,6 +25,9 @@ main() {
     run_case without_apt_get_it_lists_and_fails
     run_case sudo_is_used_where_it_needs_no_password
     run_case purpose_selects_its_lines_and_those_of_the_demo
+    run_case null_device_is_opened_to_all_for_servers_of_other_users
+    run_case null_device_that_is_not_ours_to_open_is_an_error
+    run_case null_device_is_opened_with_sudo
     run_case tools_are_installed_without_a_policy
     run_case services_are_installed_under_a_policy_that_is_removed
     run_case policy_that_was_there_is_untouched
@@ -118,6 +121,41 @@ purpose_selects_its_lines_and_those_of_the_demo() {
     bootstrap bench
     expect_in_output pkg-a pkg-c
     expect_not_in_output pkg-b
+}
+
+null_device_is_opened_to_all_for_servers_of_other_users() {
+    table 'test command:cargo pkg-a tool any'
+    chmod 0444 "$case_dir/null"
+    bootstrap demo
+    expect_status 0
+    expect_null_device 444
+    bootstrap test
+    expect_status 0
+    expect_in_output 'null was -r--r--r--'
+    expect_null_device 666
+    bootstrap test
+    expect_output ''
+}
+
+null_device_that_is_not_ours_to_open_is_an_error() {
+    table 'fleet command:cargo pkg-a tool any'
+    user_is 1000
+    sudo_refuses
+    chmod 0664 "$case_dir/null"
+    bootstrap fleet
+    expect_status 1
+    expect_in_output 'chmod 0666'
+    expect_null_device 664
+}
+
+null_device_is_opened_with_sudo() {
+    table 'test command:cargo pkg-a tool any'
+    user_is 1000
+    sudo_works
+    chmod 0600 "$case_dir/null"
+    bootstrap test
+    expect_status 0
+    expect_null_device 666
 }
 
 tools_are_installed_without_a_policy() {

@@ -13,7 +13,8 @@ run_case() {
     # An array and not a function: in the background, a function would be a
     # subshell in front of the process that a signal is meant for.
     in_sandbox=(env -i PATH="$case_dir/bin" HOME="$case_dir/home"
-        POLICY_RC_D="$case_dir/policy-rc.d" BOOTSTRAP_TABLE="$case_dir/table")
+        POLICY_RC_D="$case_dir/policy-rc.d" NULL_DEVICE="$case_dir/null"
+        BOOTSTRAP_TABLE="$case_dir/table")
     mkdir -p "$case_dir/bin" "$case_dir/root" "$case_dir/home"
     local program
     for program in "${real_programs[@]}"; do
@@ -22,6 +23,8 @@ run_case() {
     : >"$case_dir/apt-calls"
     : >"$case_dir/apt-then"
     : >"$case_dir/apt-brings"
+    : >"$case_dir/null"
+    chmod 0666 "$case_dir/null"
     user_is 0
     fake cargo 'exit 0'
     fake apt-get "printf '%s %s\n' \"\$DEBIAN_FRONTEND\" \"\$*\" >>'$case_dir/apt-calls'
@@ -120,6 +123,12 @@ expect_apt_saw_policy() {
         saw=$(<"$case_dir/apt-saw-policy")
     fi
     [[ $saw == "$1" ]] || fail "policy seen by apt-get: $saw, expected: $1"
+}
+
+expect_null_device() {
+    local mode
+    mode=$(stat -c %a "$case_dir/null")
+    [[ $mode == "$1" ]] || fail "the null device has mode $mode, expected $1"
 }
 
 expect_no_policy() {
