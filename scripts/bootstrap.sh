@@ -8,6 +8,7 @@
 # with apt-get. Anywhere else they are listed, with the reason for each, and the
 # exit status is 1. Nothing is contacted when nothing is missing. Rust is never
 # installed from here: rustup belongs to the user. Neither is what Debian does not have.
+# For test and fleet, a /dev/null that only root may write to is opened again, and that is said.
 #
 # Overridable, mostly for scripts/test-bootstrap.sh:
 #   APT_GET          the apt-get to run              (apt-get)
