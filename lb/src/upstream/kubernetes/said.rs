@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn another_failure_fails() {
+    fn another_failure_is_news() {
         let (mut said, now) = (Said::default(), Instant::now());
         assert!(said.fails(&forbidden("list"), now));
         assert!(said.fails(&forbidden("watch"), now), "another verb is another failure");
