@@ -135,12 +135,12 @@ open_null_device() {
     if [[ $mode == ???????rw? ]]; then
         return
     fi
-    if [[ $(id -u) != 0 ]] && ! sudo -n true 2>/dev/null; then
+    if ! may_be_root; then
         echo "bootstrap: $null_device is $mode, but everybody has to write to it: chmod 0666 $null_device" >&2
         exit 1
     fi
-    echo "bootstrap: $null_device was $mode, which shut out the users that servers run as; now it is open to all" >&2
     as_root chmod 0666 -- "$null_device"
+    echo "bootstrap: $null_device was $mode, which shut out the users that servers run as; now it is open to all" >&2
 }
 
 missing_packages=() # each package once, in the order of the table
@@ -233,7 +233,10 @@ point_to_what_scripts_lack() {
 }
 
 may_install() {
-    command -v -- "$apt_get" >/dev/null || return 1
+    command -v -- "$apt_get" >/dev/null && may_be_root
+}
+
+may_be_root() {
     [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null
 }
 
